@@ -1,0 +1,67 @@
+"""Putting chunks that libvips would lose or rewrite back into an encoded file: EXIF, resolution, colour
+chunks."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+from folderdenoise.codecs.headers import EXIF_PREFIX, riff_chunks
+from folderdenoise.codecs.picture import Metadata
+
+Pieces = Sequence[bytes | memoryview]
+
+
+def jpeg(encoded: bytes, metadata: Metadata, segments: bytes = b"") -> Pieces:
+    """A JPEG file with JFIF density and EXIF of ``metadata``; ``segments`` come after them."""
+    rest = memoryview(encoded)[2:]
+    while rest[0] == 0xFF and rest[1] == 0xE0:  # the encoder's own JFIF header
+        rest = rest[2 + int.from_bytes(rest[2:4], "big") :]
+    unit, x, y = 0, 1.0, 1.0
+    if metadata.resolution:
+        scale, unit = (10.0, 2) if metadata.resolution_unit == "cm" else (25.4, 1)
+        x, y = (min(max(round(value * scale), 1), 65535) for value in metadata.resolution)
+    jfif = b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, int(x), int(y), 0, 0)
+    pieces: list[bytes | memoryview] = [b"\xff\xd8", segment(0xE0, jfif)]
+    if metadata.exif is not None:
+        pieces.append(segment(0xE1, EXIF_PREFIX + metadata.exif))
+    return [*pieces, segments, rest]
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    """One JPEG marker segment."""
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def png(encoded: bytes, metadata: Metadata, kept: Sequence[tuple[bytes, bytes]]) -> Pieces:
+    """A PNG file with the chunks ``kept`` and the EXIF of ``metadata``; without resolution where there is
+    none."""
+    replaced = {name for name, _ in kept} | ({b"pHYs"} if metadata.resolution is None else set())
+    view = memoryview(encoded)
+    pieces: list[bytes | memoryview] = [view[:33]]  # signature and IHDR
+    pieces += [chunk(name, data) for name, data in kept]
+    if metadata.exif is not None:
+        pieces.append(chunk(b"eXIf", metadata.exif))
+    position = 33
+    while position < len(view):
+        length, name = struct.unpack_from(">I4s", view, position)
+        if name not in replaced:
+            pieces.append(view[position : position + length + 12])
+        position += length + 12
+    return pieces
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """One PNG chunk."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def webp(encoded: bytes, exif: bytes) -> Pieces:
+    """A WebP file, encoded with some EXIF chunk, with this one instead."""
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(encoded)
+    for name, start, length in riff_chunks(view):
+        data = exif if name == b"EXIF" else view[start : start + length]
+        pieces += [struct.pack("<4sI", name, len(data)), data, b"\0" * (len(data) & 1)]
+    return [struct.pack("<4sI4s", b"RIFF", 4 + sum(map(len, pieces)), b"WEBP"), *pieces]

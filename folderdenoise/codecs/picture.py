@@ -1,0 +1,91 @@
+"""What a file holds: pictures, everything around them that must survive, and how they were stored."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]  # uint8, uint16 or float32
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What surrounds the pixels of one picture.
+
+    ``icc``, ``xmp`` and ``iptc`` are the blocks as stored. ``exif`` is a TIFF-structured block, byte for byte
+    as the camera wrote it, without the ``Exif\\0\\0`` prefix; for a TIFF page it holds every tag that does
+    not describe how its pixels are stored. ``resolution`` is (x, y) in pixels per millimetre, or a plain
+    ratio where ``resolution_unit`` is None. ``orientation`` is the EXIF value 1 to 8: the pixels are as
+    stored, never turned.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    resolution: tuple[float, float] | None = None
+    resolution_unit: str | None = None
+    orientation: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image.
+
+    ``pixels``: ``(H, W, C)``, C = 1 (gray) or 3 (RGB), uint8 in 0..255, uint16 in 0..65535, or finite
+    float32, nominally in [0, 1]. ``alpha``: ``(H, W)`` of the same type, or None; never premultiplied into
+    ``pixels``.
+    """
+
+    pixels: Array
+    alpha: Array | None = None
+    metadata: Metadata = Metadata()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file was stored, so that it can be stored the same way again. Fields of other formats keep their
+    default.
+
+    ``format``: "jpeg", "png", "tiff", "webp", "avif", "bmp", "pnm" or "jp2". ``bit_depth``: bits per sample
+    as stored. ``quality``: 1..100 of a lossy format, estimated. ``subsampling``: "4:4:4", "4:2:2", "4:2:0",
+    "4:4:0" or "4:1:1". ``progressive``: a progressive JPEG or an interlaced PNG. ``compression``: libvips'
+    name of a TIFF compression. ``tile``: (width, height) of a tiled TIFF. ``premultiplied``: the file's
+    colours are multiplied by its alpha. ``chunks``: PNG chunks that say what the colours mean, or hold text,
+    verbatim. ``ascii``: a PNM written as text.
+    """
+
+    format: str
+    bit_depth: int = 8
+    quality: int | None = None
+    subsampling: str | None = None
+    progressive: bool = False
+    lossless: bool = True
+    compression: str | None = None
+    predictor: str | None = None
+    tile: tuple[int, int] | None = None
+    bigtiff: bool = False
+    premultiplied: bool = False
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    ascii: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """A file's pages (one, but for multi-page TIFF), how it was stored, and what could not be kept, in plain
+    words."""
+
+    pages: tuple[Picture, ...]
+    encoding: Encoding
+    notes: tuple[str, ...] = ()
+
+
+def shown(path: Path) -> str:
+    """The path as text that any terminal and log can hold: control characters and undecodable bytes
+    escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

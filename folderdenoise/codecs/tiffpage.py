@@ -1,0 +1,180 @@
+"""What the tags of one TIFF page say about how it is stored, and its resolution."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from folderdenoise.codecs.tiff import Directory, Field, swapped
+
+_RGB_FIRST = "convert it to 8- or 16-bit RGB or grayscale first"
+COMPRESSIONS = {
+    1: "none",
+    5: "lzw",
+    7: "jpeg",
+    8: "deflate",
+    32946: "deflate",
+    32773: "packbits",
+}
+"""TIFF compression numbers that can be read and written -> libvips' names."""
+_KNOWN = {6: "old-style JPEG", 34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP", 50002: "JPEG XL"}
+
+_COLOURS = {5: "in CMYK (print) colours", 8: "in Lab colours", 9: "in Lab colours", 10: "in Lab colours",
+            32803: "raw camera data", 34892: "raw camera data",
+            32844: "in LogLuv colours", 32845: "in LogLuv colours"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PageKind:
+    """The storage tags of one page, with the defaults of TIFF 6.0. ``bits`` and ``sample_formats`` are per
+    channel."""
+
+    width: int
+    height: int
+    bits: tuple[int, ...]
+    sample_formats: tuple[int, ...]
+    photometric: int
+    extra: tuple[int, ...]
+    compression: int
+    predictor: int
+    planar: bool
+    tile: tuple[int, int] | None
+    orientation: int
+    reduced: bool
+    mask: bool
+    raw_camera: bool
+    layers: bool
+    jpeg_tables: bytes
+
+    @staticmethod
+    def of(directory: Directory) -> PageKind:
+        """Read the tags of one directory."""
+
+        def numbers(tag: int, *default: int) -> tuple[int, ...]:
+            return (directory[tag].integers if tag in directory else ()) or default
+
+        channels = numbers(277, 1)[0]
+        subfile = numbers(254, 0)[0]
+        tile = (numbers(322, 0)[0], numbers(323, 0)[0])
+        return PageKind(
+            width=numbers(256, 0)[0],
+            height=numbers(257, 0)[0],
+            bits=numbers(258, 1),
+            sample_formats=numbers(339, 1),
+            photometric=numbers(262, 1)[0],
+            extra=numbers(338),
+            compression=numbers(259, 1)[0],
+            predictor=numbers(317, 1)[0],
+            planar=numbers(284, 1)[0] == 2 and channels > 1,
+            tile=tile if all(tile) else None,
+            orientation=orientation(directory),
+            reduced=bool(subfile & 1),
+            mask=bool(subfile & 4),
+            raw_camera=50706 in directory,
+            layers=37724 in directory,
+            jpeg_tables=directory[347].data if 347 in directory else b"",
+        )
+
+    @property
+    def channels(self) -> int:
+        """Colour channels and extra ones (alpha)."""
+        return len(self.bits)
+
+    @property
+    def premultiplied(self) -> bool:
+        """The colours are multiplied by the alpha (ExtraSamples 1)."""
+        return self.extra[:1] == (1,)
+
+    def problem(self) -> tuple[str, str] | None:
+        """(what it is, what to do) for a page that cannot be denoised; None for one that can."""
+        bits, form = self.bits[0], self.sample_formats[0]
+        colours = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}.get(self.photometric)
+        if self.raw_camera or self.photometric in _COLOURS:
+            what = "raw camera data" if self.raw_camera else _COLOURS[self.photometric]
+            return what, "develop it to 16-bit RGB first" if what == "raw camera data" else _RGB_FIRST
+        if self.mask:
+            return "a transparency mask", "save the picture with an alpha channel first"
+        if set(self.bits) == {1}:
+            return "bilevel (black and white only), where there is no noise to remove", "leave it as it is"
+        if len(set(self.bits)) > 1 or len(set(self.sample_formats)) > 1:
+            return "of channels with different depths", _RGB_FIRST
+        if form in (5, 6):
+            return "made of complex numbers", _RGB_FIRST
+        if form == 2:
+            return f"made of {bits}-bit signed integers", _RGB_FIRST
+        if (form == 3 and bits != 32) or (form != 3 and bits not in (2, 4, 8, 16)):
+            return f"stored with {bits} bits a sample{' (float)' if form == 3 else ''}", _RGB_FIRST
+        if colours is None:
+            return f"in colours of an unknown kind (photometric {self.photometric})", _RGB_FIRST
+        if self.channels - colours > 1 or self.channels < colours:
+            return f"made of {self.channels} channels", "split it into grayscale or RGB pages first"
+        if form == 3 and self.channels != colours:
+            return "a float picture with an extra channel", "save it without alpha first"
+        if self.compression not in COMPRESSIONS:
+            name = _KNOWN.get(self.compression, f"number {self.compression}")
+            return (
+                f"compressed in a way that cannot be read ({name})",
+                "save it with LZW or Deflate compression first",
+            )
+        if self.planar and self.tile:
+            return "tiled with separate colour planes", "save it with interleaved channels first"
+        return None
+
+    def notes(self) -> list[str]:
+        """What its new file will not have, in plain words."""
+        notes = []
+        if self.photometric == 3:
+            notes.append("its palette was replaced by plain RGB values")
+        elif self.bits[0] < 8:
+            notes.append(f"stored with 8 bits a sample in place of {self.bits[0]}")
+        if self.photometric == 6 and self.compression != 7:
+            notes.append("its YCbCr colours were stored as RGB")
+        if self.planar:
+            notes.append("its separate colour planes were stored interleaved")
+        if self.layers:
+            notes.append("its Photoshop layers were dropped")
+        return notes
+
+
+def orientation(directory: Directory) -> int:
+    """The orientation tag, 1 to 8; 1 where it is missing or nonsense."""
+    values = directory[274].integers if 274 in directory else ()
+    return values[0] if values and 1 <= values[0] <= 8 else 1
+
+
+def iptc(directory: Directory) -> bytes | None:
+    """The IPTC block. Some writers call it four-byte numbers, and a file of the other byte order then has it swapped;
+    every record begins with 0x1C."""
+    if 33723 not in directory:
+        return None
+    data = directory[33723].data
+    return swapped(data, 4) if data[:1] != b"\x1c" and data[3:4] == b"\x1c" else data
+
+
+def resolution_fields(resolution: tuple[float, float] | None, unit: str | None) -> dict[int, Field]:
+    """The tags XResolution, YResolution and ResolutionUnit for a resolution in pixels per millimetre (or a
+    ratio)."""
+    if resolution is None:
+        return {}
+    scale, code = {"in": (25.4, 2), "cm": (10.0, 3)}.get(unit or "", (1.0, 1))
+    fields = {296: Field(3, struct.pack("<H", code))}
+    for tag, value in zip((282, 283), resolution, strict=True):
+        exact = value * scale
+        denominator = 1 if abs(exact - round(exact)) < 1e-4 else 10_000
+        numerator = min(max(round(exact * denominator), 0), 2**32 - 1)
+        fields[tag] = Field(5, struct.pack("<II", numerator, denominator))
+    return fields
+
+
+def resolution(directory: Directory) -> tuple[tuple[float, float] | None, str | None]:
+    """(x, y) in pixels per millimetre and the unit ("in", "cm"), or the plain ratio and None; None where not
+    given."""
+    if 282 not in directory or 283 not in directory:
+        return None, None
+    pairs = [directory[tag].integers for tag in (282, 283)]
+    if any(len(pair) < 2 or pair[1] == 0 or pair[0] <= 0 for pair in pairs):
+        return None, None
+    code = directory[296].integers[0] if 296 in directory and directory[296].integers else 2
+    unit, scale = {2: ("in", 25.4), 3: ("cm", 10.0)}.get(code, (None, 1.0))
+    x, y = (pair[0] / pair[1] / scale for pair in pairs)
+    return (x, y), unit

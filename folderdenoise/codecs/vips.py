@@ -1,0 +1,140 @@
+"""Decoding and encoding of pixels through libvips (the ``pyvips`` binding), one page at a time.
+
+libvips decodes strictly (a file that is cut off is an error, not half a picture) and encodes pixels with
+profile, XMP and IPTC. EXIF blocks are put back byte for byte by ``containers``, because re-writing one
+damages maker notes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from folderdenoise.codecs.picture import Array, Metadata, Picture, shown
+from folderdenoise.errors import UnreadableImageError, UnsupportedImageError
+
+os.environ.setdefault("VIPS_WARNING", "0")  # before libvips starts: its warnings would litter the progress bar
+import pyvips
+
+pyvips.cache_set_max(0)  # a file that was replaced is read again, and memory goes back after each file
+
+BILEVEL = "it is bilevel (only two colours), where there is no noise to remove"
+Error: type[Exception] = pyvips.Error
+
+_noting = threading.Lock()  # libvips' list of errors is one for the process
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+_BLOBS = {"icc": "icc-profile-data", "xmp": "xmp-data", "iptc": "iptc-data"}
+_KEEP = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP | pyvips.ForeignKeep.IPTC | pyvips.ForeignKeep.OTHER
+
+
+def reason(error: Exception) -> str:
+    """The library's own words, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(lines)) or "no reason given"
+
+
+def damaged(path: Path, why: str) -> UnreadableImageError:
+    """The error for a file that does not decode whole."""
+    return UnreadableImageError(
+        f"{shown(path)}: the file is damaged or cut off and cannot be decoded whole; get a fresh copy of it [{why}]"
+    )
+
+
+def opened(path: Path, loader: str, data: bytes | None = None, **options: object) -> Any:
+    """A lazy libvips image: header read, pixels not yet. ``data`` instead of ``path`` for formats that
+    libvips would map into memory: a file cut short during that would end the process.
+
+    Names go in as bytes: libvips takes square brackets at the end of a text name for options.
+    """
+    source = pyvips.Source.new_from_memory(data) if data is not None else pyvips.Source.new_from_file(os.fsencode(path))
+    return getattr(pyvips.Image, f"{loader}_source")(source, access="sequential", **options)
+
+
+def complaints(decode: Callable[[], Picture]) -> tuple[Picture, str]:
+    """The picture, and what libvips noted down about it without failing."""
+    with _noting:
+        pyvips.vips_lib.vips_error_clear()
+        page = decode()
+        text = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
+        pyvips.vips_lib.vips_error_clear()
+    return page, "; ".join(text.split("\n"))
+
+
+def unsupported(path: Path, what: str, todo: str) -> UnsupportedImageError:
+    """The error for an intact file of a kind that is not denoised: what it is, what to do."""
+    return UnsupportedImageError(f"{shown(path)}: {what}; {todo}")
+
+
+def guard(path: Path, width: int, height: int, megapixels: float, most: float, pages: int = 1) -> None:
+    """Refuse pictures of more than ``most`` megapixels together. Raises UnsupportedImageError."""
+    if megapixels > most:
+        size = f"{width} × {height} pixels" + (f" on {pages} pages" if pages > 1 else "")
+        raise UnsupportedImageError(
+            f"{shown(path)}: {size} ({megapixels:,.0f} megapixels) are more than the limit of "
+            f"{most:,.10g} megapixels; if you trust the file, raise the limit with --max-megapixels"
+        )
+
+
+def picture(path: Path, image: Any, metadata: Metadata) -> Picture:
+    """Decode all pixels. ``metadata`` is completed with the profile, XMP and IPTC that libvips found.
+
+    Raises UnsupportedImageError for channels that are neither gray nor RGB, pyvips.Error where decoding
+    fails.
+    """
+    if image.format not in _DTYPES or image.bands > 4 or image.interpretation in ("cmyk", "lab", "labs"):
+        what = f"{image.bands} channels of type {image.format} ({image.interpretation}) are not supported"
+        raise unsupported(path, what, "convert it to 8- or 16-bit RGB or grayscale first")
+    array = image.numpy().reshape(image.height, image.width, image.bands)
+    colours = 1 if image.bands < 3 else 3
+    alpha = np.ascontiguousarray(array[..., colours]) if image.bands > colours else None
+    if array.dtype == np.float32 and not np.isfinite(array).all():
+        what = "some of its pixels are not numbers (NaN or infinity)"
+        raise unsupported(path, what, "replace them before denoising")
+    blobs = {name: bytes(image.get(key)) if image.get_typeof(key) else None for name, key in _BLOBS.items()}
+    metadata = replace(metadata, icc=blobs["icc"], xmp=blobs["xmp"], iptc=metadata.iptc or blobs["iptc"])
+    return Picture(array[..., :colours], alpha, metadata)
+
+
+def encode(
+    image: Picture,
+    saver: str,
+    options: Mapping[str, object],
+    *,
+    target: Path | None = None,
+    exif: bytes | None = None,
+) -> bytes:
+    """Encode one picture by libvips' ``saver`` ("jpegsave", ...); into the file ``target`` where given.
+
+    ``exif`` goes through libvips, which rewrites it. Raises pyvips.Error.
+    """
+    vips = _array(image.pixels)
+    if image.alpha is not None:
+        vips = vips.bandjoin(_array(image.alpha))
+    meaning = {1: "b-w", 3: "srgb"} if image.pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
+    x, y = image.metadata.resolution or (1.0, 1.0)
+    vips = vips.copy(interpretation=meaning[image.pixels.shape[2]], xres=x, yres=y)
+    for name, key in _BLOBS.items():
+        blob = getattr(image.metadata, name)
+        if blob is not None:
+            vips.set_type(pyvips.GValue.blob_type, key, blob)
+    if exif is not None:
+        vips.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+    keep = _KEEP if exif is None else _KEEP | pyvips.ForeignKeep.EXIF
+    if target is None:
+        return bytes(getattr(vips, f"{saver}_buffer")(keep=keep, **options))
+    getattr(vips, f"{saver}_target")(pyvips.Target.new_to_file(os.fsencode(target)), keep=keep, **options)
+    return b""
+
+
+def _array(values: Array) -> Any:
+    height, width = values.shape[:2]
+    bands = values.shape[2] if values.ndim == 3 else 1
+    data = np.ascontiguousarray(values)
+    return pyvips.Image.new_from_memory(data, width, height, bands, _FORMATS[data.dtype.name])

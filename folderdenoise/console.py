@@ -1,0 +1,162 @@
+"""What a run looks like in a terminal, in a log, and to a script."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from types import TracebackType
+
+import click
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from .batch import Outcome, Report
+from .folder import Plan
+
+
+class Console:
+    """Shows a run: a progress bar on a terminal, plain lines elsewhere, JSON lines for scripts.
+
+    Results for people go to standard output (with ``as_json``: to standard error, and standard output has one JSON
+    object per file); errors and warnings always go to standard error.
+    """
+
+    def __init__(self, *, as_json: bool, verbose: bool, quiet: bool) -> None:
+        self._as_json, self._verbose, self._quiet = as_json, verbose, quiet
+        self._terminal = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._bar: _Bar | None = None
+        self._count = self._total = 0
+
+    def show_plan(self, plan: Plan) -> None:
+        """Print what would be done."""
+        for task in plan.tasks:
+            if self._as_json:
+                click.echo(_json({"file": task.relative, "source": task.source, "output": task.output}))
+            else:
+                click.echo(f"{_shown(task.source)} -> {_shown(task.output)}")
+        for skipped in (*plan.unreadable, *plan.skipped) if self._verbose else plan.unreadable:
+            click.echo(f"skipped {_shown(skipped.path)}: {skipped.reason}", err=True)
+        if not self._quiet:
+            message = f"Dry run: {len(plan.tasks)} to do, {len(plan.skipped)} skipped; nothing was touched."
+            click.echo(message, err=self._as_json)
+
+    def started(self, plan: Plan) -> None:
+        """Show the skipped files if asked to, and the bar if this is a terminal."""
+        self._total = len(plan.tasks) + len(plan.unreadable)
+        if self._verbose:
+            for skipped in plan.skipped:
+                self._say(f"skipped {_shown(skipped.path)}: {skipped.reason}")
+        if not self._quiet and self._terminal.is_terminal and self._total:
+            self._bar = _Bar(self._terminal, self._total)
+            self._bar.__enter__()
+
+    def warned(self, message: str) -> None:
+        """One line on standard error."""
+        self._terminal.print(Text(f"Warning: {message}"))
+
+    def finished_file(self, outcome: Outcome) -> None:
+        """A line for the file (on a terminal only if it failed, or with ``-v``), and the bar moved on."""
+        self._count += 1
+        if self._as_json:
+            rows = [asdict(row) for row in outcome.rows]
+            click.echo(_json({"file": outcome.task.relative, "status": outcome.status, "pages": rows}))
+        failed = outcome.status == "failed"
+        if failed:
+            self._terminal.print(Text(f"failed: {outcome.notes}"))
+        elif not self._quiet and not self._as_json and (self._bar is None or self._verbose):
+            self._say(f"[{self._count}/{self._total}] {_line(outcome, self._verbose)}")
+        if self._bar is not None:
+            self._bar.advance(outcome.megapixels)
+
+    def finished(self, report: Report, interrupted: bool) -> None:
+        """The summary."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+        if interrupted:
+            self._terminal.print("Interrupted: everything finished is kept. Run the same command again to go on.")
+        if not self._quiet:
+            click.echo(str(report), err=self._as_json)
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None or self._as_json:
+            self._terminal.print(Text(line))
+        else:
+            click.echo(line)
+
+
+class _Bar:
+    """Files, megapixels, rate and time left."""
+
+    def __init__(self, terminal: RichConsole, total: int) -> None:
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]:.1f} MP, {task.fields[rate]:.1f} MP/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=terminal,
+        )
+        self._task = self._progress.add_task("", total=total, done=0.0, rate=0.0)
+        self._megapixels = 0.0
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, megapixels: float) -> None:
+        self._megapixels += megapixels
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        rate = self._megapixels / elapsed if elapsed > 0 else 0.0
+        self._progress.update(self._task, advance=1, done=self._megapixels, rate=rate)
+
+
+def _line(outcome: Outcome, verbose: bool) -> str:
+    first = outcome.rows[0]
+    parts = [_shown(outcome.task.relative), f"{outcome.megapixels:.1f} MP"]
+    if len(outcome.rows) > 1:
+        parts.append(f"{len(outcome.rows)} pages")
+    if first.noise_before is not None and first.noise_after is not None:
+        parts.append(f"noise {first.noise_before:.1f} -> {first.noise_after:.1f}")
+    if first.psnr is not None and first.psnr_gain is not None:
+        parts.append(f"PSNR {first.psnr:.2f} dB ({first.psnr_gain:+.2f})")
+    parts.append(f"{first.seconds or 0.0:.1f} s")
+    if verbose:
+        parts.append(f"by {first.model}")
+    if outcome.notes:
+        parts.append(f"note: {outcome.notes}")
+    return ", ".join(parts)
+
+
+def _shown(path: object) -> str:
+    """A path that any terminal can print: undecodable bytes and control characters escaped."""
+    text = str(path).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _json(value: object) -> str:
+    # ASCII only: a name that is no Unicode must not break the stream. Infinite PSNR (no difference) is null in JSON.
+    return json.dumps(_finite(value), default=str, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

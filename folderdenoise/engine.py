@@ -1,0 +1,256 @@
+"""Pixels to denoised pixels: a model on the inference runtime, tile by tile, and its answer checked."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from . import quality, zoo
+from .errors import ImageInputError, SuspectResultError, UsageError
+from .runtime import Graph, has_bf16
+from .tiles import Floats, Pixels, denoise_tiled
+from .zoo import ModelCard
+
+Precision = Literal["auto", "f32", "bf16"]
+
+AUTO_MODELS = {1: "gray-leaky", 3: "rgb-leaky"}
+MAX_STRENGTH = 2.0
+_CACHED_DENOISERS = 4
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """A denoised image and how it came about.
+
+    ``pixels`` has the input's shape and dtype, ``model`` is the name of the model and ``precision`` the
+    arithmetic used, "f32" or "bf16". ``noise_level`` is the standard deviation of the noise as the model saw
+    it, on the [0, 1] scale, mean over the image; None from a model that does not estimate it.
+    """
+
+    pixels: Pixels
+    model: str
+    noise_level: float | None
+    precision: str
+
+
+class Denoiser:
+    """A model, compiled once when first needed, then called any number of times and from several threads.
+
+    Parameters
+    ----------
+    model : str or Path
+        A name of the zoo, the path of a model folder, or "auto": the colour model for colour images and the
+        grayscale one for grayscale images.
+    precision : "auto", "f32" or "bf16"
+        "auto" computes 8-bit images in bfloat16 where the processor has it, and everything else in float32.
+    tile : int, optional
+        Side in pixels of the squares that the network sees at once: smaller takes less memory, larger wastes
+        less work on overlap. See ``tiles.denoise_tiled``.
+    threads : int, optional
+        Processor threads for the network; by default as many as there are cores.
+
+    Raises
+    ------
+    ModelError
+        No such model, or its card is damaged.
+    UsageError
+        ``precision``, ``tile`` or ``threads`` is impossible here.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "auto",
+        *,
+        precision: Precision = "auto",
+        tile: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if precision not in ("auto", "f32", "bf16"):
+            raise UsageError(f"precision must be auto, f32 or bf16. Received: {precision!r}")
+        for option, value in (("tile", tile), ("threads", threads)):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} must be 1 or more. Received: {value}")
+        names = AUTO_MODELS if model == "auto" else dict.fromkeys((1, 3), model)
+        self._cards = {channels: zoo.find(name) for channels, name in names.items()}
+        self._precision = precision
+        self._tile = tile
+        self._threads = threads
+        self._graphs: dict[tuple[str, str], Graph] = {}
+        self._lock = threading.Lock()
+
+    def card_for(self, channels: int) -> ModelCard:
+        """The card of the model that takes images of 1 or 3 channels."""
+        return self._cards[channels]
+
+    def preload(self, channels: int) -> None:
+        """Compile the model for 8-bit images of 1 or 3 channels now: a damaged one shows before work starts.
+
+        Raises ModelError when the graph is missing, damaged or not of the form its card states, and
+        UsageError when the processor lacks the precision asked for.
+        """
+        self._graph(self._cards[channels], self._choose_precision(np.dtype(np.uint8)))
+
+    def __call__(self, pixels: Pixels, strength: float = 1.0) -> Pixels:
+        """``denoise(pixels, strength).pixels``."""
+        return self.denoise(pixels, strength).pixels
+
+    def denoise(self, pixels: Pixels, strength: float = 1.0) -> Denoised:
+        """Denoise one image.
+
+        Parameters
+        ----------
+        pixels : (H, W), (H, W, 1) or (H, W, 3) array of uint8, uint16, float16, float32 or float64
+            Integers use their whole range. Floats are nominally in [0, 1]; values outside (noise that was not
+            clipped) are kept. Colour is RGB. Never modified.
+        strength : float
+            0 returns the input as it is, 1 denoises as much as the model finds right. Up to 2 for models that
+            are conditioned on it.
+
+        Raises
+        ------
+        ImageInputError
+            Another shape or dtype, no pixels at all, or NaN or infinity among them.
+        UsageError
+            ``strength`` is out of the model's range.
+        ModelError
+            As ``preload``.
+        SuspectResultError
+            The network's answer is not finite, constant although the input is not, or of another brightness.
+            After bf16, f32 was tried before giving up.
+        """
+        pixels = np.asarray(pixels)
+        image = _check_image(pixels)
+        card = self._cards[image.shape[2]]
+        _check_strength(strength, card)
+        precision = self._choose_precision(image.dtype)
+        if strength == 0:
+            return Denoised(pixels.copy(), card.name, None, precision)
+        try:
+            result, noise = self._run(image, card, precision, strength)
+        except SuspectResultError:
+            if precision == "f32":
+                raise
+            precision = "f32"
+            result, noise = self._run(image, card, precision, strength)
+        return Denoised(result.reshape(pixels.shape), card.name, noise, precision)
+
+    def _run(self, image: Pixels, card: ModelCard, precision: str, strength: float) -> tuple[Pixels, float | None]:
+        network = _Network(self._graph(card, precision), image.shape[2], strength)
+        result = denoise_tiled(image, network, tile=self._tile, overlap=card.overlap, multiple=card.size_multiple)
+        if fault := quality.objection(image, result):
+            raise SuspectResultError(f"{card.name}: {fault}. {_SUSPECT_ADVICE}")
+        return result, network.noise_level
+
+    def _choose_precision(self, dtype: np.dtype[Any]) -> Literal["f32", "bf16"]:
+        if self._precision == "f32" or (self._precision == "auto" and dtype != np.uint8):
+            return "f32"
+        if has_bf16():
+            return "bf16"
+        if self._precision == "auto":
+            return "f32"
+        raise UsageError("This processor has no bf16 arithmetic. Use precision auto or f32.")
+
+    def _graph(self, card: ModelCard, precision: str) -> Graph:
+        with self._lock:
+            key = card.sha256, precision
+            if key not in self._graphs:
+                self._graphs[key] = Graph(card, precision, self._threads)
+            return self._graphs[key]
+
+
+def denoise(image: Pixels, model: str | Path = "auto", strength: float = 1.0) -> Pixels:
+    """Denoise one image; the same shape and dtype come back. What it takes and raises: ``Denoiser.denoise``.
+
+    The last few models stay compiled, so calling this in a loop is as fast as keeping a ``Denoiser``.
+    """
+    image = np.asarray(image)
+    channels = _check_image(image).shape[2]
+    card = zoo.find(AUTO_MODELS[channels] if model == "auto" else model)
+    return _cached_denoiser(card.folder, card.sha256)(image, strength)
+
+
+@functools.lru_cache(_CACHED_DENOISERS)
+def _cached_denoiser(folder: Path, sha256: str) -> Denoiser:
+    # The hash is in the key so that the old model does not answer for one trained anew in the same folder.
+    return Denoiser(folder)
+
+
+class _Network:
+    """One image's way through a graph: tiles of (1, h, w, C) float32 to the same, their noise noted."""
+
+    def __init__(self, graph: Graph, channels: int, strength: float) -> None:
+        self._graph = graph
+        self._channels = channels
+        self._strength = strength
+        self._noise_sum = 0.0
+        self._noise_count = 0
+
+    @property
+    def noise_level(self) -> float | None:
+        return self._noise_sum / self._noise_count if self._noise_count else None
+
+    def __call__(self, tile: Floats) -> Floats:
+        card = self._graph.card
+        feed = {"image": self._to_model(tile)}
+        if card.has_strength:
+            feed["strength"] = np.asarray(self._strength, np.float32)
+        outputs = self._graph.infer(feed)
+        if not np.isfinite(outputs["denoised"]).all():
+            raise SuspectResultError(f"{card.name}: the result has NaN or infinite values. {_SUSPECT_ADVICE}")
+        if "noise_level" in outputs:
+            self._noise_sum += float(outputs["noise_level"].sum(dtype=np.float64))
+            self._noise_count += outputs["noise_level"].size
+        result = self._from_model(outputs["denoised"])
+        if not card.has_strength and self._strength != 1:
+            result = tile + np.float32(self._strength) * (result - tile)
+        return result
+
+    def _to_model(self, tile: Floats) -> Floats:
+        wanted = self._graph.card.channels
+        if wanted == self._channels:
+            return tile
+        if wanted == 1:  # a grayscale model takes the channels as a batch
+            return np.ascontiguousarray(tile.transpose(3, 1, 2, 0))
+        return np.repeat(tile, 3, axis=3)
+
+    def _from_model(self, answer: Floats) -> Floats:
+        wanted = self._graph.card.channels
+        if wanted == self._channels:
+            return answer
+        if wanted == 1:
+            return np.transpose(answer, (3, 1, 2, 0))
+        mean: Floats = answer.mean(axis=3, keepdims=True)
+        return mean
+
+
+def _check_image(pixels: Pixels) -> Pixels:
+    """The image as (H, W, C); ImageInputError if it is none."""
+    received = f"Received: shape {pixels.shape}, dtype {pixels.dtype}."
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+        raise ImageInputError(f"An image is (H, W), (H, W, 1) or (H, W, 3); keep alpha apart. {received}")
+    if pixels.size == 0:
+        raise ImageInputError(f"The image has no pixels. {received}")
+    if pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise ImageInputError(
+            f"An image is uint8, uint16, float16, float32 or float64: convert and scale it first. {received}"
+        )
+    if pixels.dtype.kind == "f":
+        low, high = float(pixels.min()), float(pixels.max())  # NaN passes through both
+        if not abs(low) + abs(high) < float(np.finfo(np.float32).max):
+            raise ImageInputError(f"The image has NaN, infinite or huge values. {received}")
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+
+
+def _check_strength(strength: float, card: ModelCard) -> None:
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise UsageError(f"strength must be between 0 and {MAX_STRENGTH:g}. Received: {strength}")
+    if strength > 1 and not card.has_strength:
+        raise UsageError(f"{card.name} takes a strength between 0 and 1. Received: {strength}")
+
+
+_SUSPECT_ADVICE = "The model may not suit this image: try another one."

@@ -1,0 +1,105 @@
+"""A model's graph on the inference runtime: the one room that knows OpenVINO."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import zoo
+from .errors import ModelError
+from .tiles import Floats
+from .zoo import ModelCard
+
+if TYPE_CHECKING:
+    import openvino
+
+
+class Graph:
+    """A compiled graph. Several threads may run it: each gets an inference request of its own.
+
+    ``precision`` is "f32" or "bf16", ``threads`` the number of processor threads (None: as many as cores).
+    Raises ModelError when the graph is missing, damaged or not of the form its card states.
+    """
+
+    def __init__(self, card: ModelCard, precision: str, threads: int | None = None) -> None:
+        self.card = card
+        self.precision = precision
+        data = zoo.read_graph(card)
+        # Pinned workers stall when other processes use their cores.
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "ENABLE_CPU_PINNING": False}
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = _core().read_model(model=data)
+            # Height and width stay free: that costs one or two percent against a fixed shape, and spares a
+            # compilation for every size of image.
+            self._compiled = _core().compile_model(model, "CPU", config)
+        except RuntimeError as error:
+            raise self._error(f"cannot be loaded ({_last_line(error)})") from error
+        inputs = [sorted(port.get_names()) for port in self._compiled.inputs]
+        outputs = [sorted(port.get_names()) for port in self._compiled.outputs]
+        if not (_have_names(inputs, card.inputs) and _have_names(outputs, card.outputs)):
+            raise self._error(
+                f"has inputs {inputs} and outputs {outputs}, its card says {card.inputs} and {card.outputs}"
+            )
+        self._idle: list[openvino.InferRequest] = []  # append and pop are atomic
+
+    def infer(self, feed: dict[str, Floats]) -> dict[str, Floats]:
+        """Run the graph once: its outputs by name, in memory of their own. ModelError when it fails."""
+        with self._request() as request:
+            try:
+                request.infer(feed, share_inputs=True)
+            except RuntimeError as error:
+                raise self._error(f"fails on {feed['image'].shape} ({_last_line(error)})") from error
+            # Copies, because the request's own buffers are overwritten by its next inference.
+            outputs = {name: request.get_tensor(name).data.copy() for name in self.card.outputs}
+        if outputs["denoised"].shape != feed["image"].shape:
+            raise self._error(f"makes {outputs['denoised'].shape} of {feed['image'].shape}")
+        return outputs
+
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[openvino.InferRequest]:
+        """An inference request for this thread alone."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            yield request
+        finally:
+            self._idle.append(request)
+
+    def _error(self, what: str) -> ModelError:
+        return ModelError(f"{self.card.folder / 'model.onnx'}: {what}. {zoo.REPAIR}")
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes in bfloat16; without it the runtime would quietly take float32."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@functools.lru_cache(1)
+def _core() -> openvino.Core:
+    # Importing openvino reports the import to its maker if the package openvino-telemetry is there. A None in
+    # sys.modules makes that package's import fail, and openvino then takes its own silent stand-in for it.
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    finally:
+        if sys.modules.get("openvino_telemetry", sys) is None:
+            sys.modules.pop("openvino_telemetry", None)
+    return openvino.Core()
+
+
+def _have_names(ports: list[list[str]], names: tuple[str, ...]) -> bool:
+    """Whether there is one port for each name: a port has several names when the graph gave it several."""
+    return len(ports) == len(names) and all(any(name in port for port in ports) for name in names)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,37 @@
+"""Small images written as files, by Pillow: not the library under test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def scene(height: int = 48, width: int = 64, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    """A smooth scene with an edge: ``(height, width, channels)`` uint8, or ``(height, width)`` for one channel."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [np.sin(rows / (5 + c) + seed) + np.cos(columns / (7 + c)) for c in range(channels)]
+    image = 120 + 40 * np.stack(waves, axis=-1) + 30 * (columns > width // 2)[..., None]
+    image = image + rng.normal(size=image.shape)
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    return image if channels > 1 else image[..., 0]
+
+
+def noisy(image: NDArray[np.uint8], sigma: float, seed: int = 1) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(size=image.shape) * sigma
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> Path:
+    """Write ``image`` by the suffix of ``path``, folders made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def load(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)

@@ -1,0 +1,142 @@
+"""``python -m train fit | evaluate | export``: parses, calls one room, prints."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from folderdenoise.errors import FolderDenoiseError, UsageError
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Group(click.Group):
+    """Turns the project's errors into their message and exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FolderDenoiseError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """Train, measure and export denoising models."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+def _data_options(command):  # type: ignore[no-untyped-def]
+    """The options that say where pixels come from, shared by ``fit`` and ``export``."""
+    for option in (
+        click.option("--clean", type=_FOLDER, help="With --noisy: the clean versions, by the same relative path."),
+        click.option("--noisy", type=_FOLDER, help="Train on real pairs: the noisy versions of the images in --clean."),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            help="A folder of images, or an .npz of MNIST, Fashion-MNIST or CIFAR-10 (or a folder with it). "
+            "Without it Keras downloads those.",
+        ),
+        click.option(
+            "--out",
+            type=_FOLDER,
+            default=Path("models"),
+            show_default=True,
+            help="Where NAME/ is written to.",
+        ),
+        click.option(
+            "--runs",
+            type=_FOLDER,
+            default=Path("runs"),
+            show_default=True,
+            help="Where checkpoints and history.csv of the run are kept, in NAME/.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("recipe")
+@_data_options
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for so long, schedule fitted to it."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Train for so many epochs.")
+@click.option("--resume", is_flag=True, help="Go on with the run that --runs holds.")
+def fit(
+    recipe: str,
+    data: Path | None,
+    noisy: Path | None,
+    clean: Path | None,
+    out: Path,
+    runs: Path,
+    minutes: float | None,
+    epochs: int | None,
+    resume: bool,
+) -> None:
+    """Train RECIPE, then export it to OUT/NAME: model.keras, model.onnx, card.json."""
+    from train import recipes, workshop
+
+    if minutes is not None and epochs is not None:
+        raise UsageError("--minutes and --epochs are two ways to say the same: give one of them")
+    chosen = recipes.find(recipe)
+    folder = workshop.fit_and_export(
+        chosen, workshop.Places(data, noisy, clean, out, runs), minutes, epochs, resume, _command()
+    )
+    click.echo(f"wrote {folder}")
+
+
+@main.command()
+@click.argument("recipe")
+@_data_options
+def export(recipe: str, data: Path | None, noisy: Path | None, clean: Path | None, out: Path, runs: Path) -> None:
+    """Export the latest checkpoint of a run of RECIPE, finished or not, to OUT/NAME."""
+    from train import recipes, workshop
+
+    chosen = recipes.find(recipe)
+    folder = workshop.export_checkpoint(chosen, workshop.Places(data, noisy, clean, out, runs), _command())
+    click.echo(f"wrote {folder}")
+
+
+@main.command()
+@click.argument("model")
+@click.option("--clean", type=_FOLDER, required=True, help="Clean images; noise is added to them.")
+@click.option(
+    "--sigma", type=click.FloatRange(0, 255), required=True, help="Standard deviation of the noise, 0 to 255."
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["files", "raw"]),
+    default="files",
+    show_default=True,
+    help="files: noisy images clipped and rounded to 8 bits. raw: neither, as in the literature.",
+)
+@click.option("--record", is_flag=True, help="Write the figures into the model's card.")
+def evaluate(model: str, clean: Path, sigma: float, protocol: str, record: bool) -> None:
+    """Mean PSNR and SSIM of MODEL (a name or a folder) over the images in --clean with Gaussian noise."""
+    from folderdenoise import zoo
+    from train import evaluate as room
+    from train import workshop
+
+    result = room.evaluate(model, clean, sigma, protocol)
+    click.echo(
+        f"{result.test_set}, {result.images} images, sigma {sigma:g}, {protocol}: "
+        f"noisy {result.psnr_noisy:.2f} dB ({result.ssim_noisy:.4f}), {model} {result.psnr:.2f} dB ({result.ssim:.4f})"
+    )
+    if record:
+        # The folder's name alone: where it lies on this machine means nothing to a reader of the card.
+        command = f"python -m train evaluate {zoo.find(model).name} --clean {clean.name} --sigma {sigma:g}"
+        command += " --protocol raw" if protocol == "raw" else ""
+        workshop.record_metric(zoo.find(model).folder, result.as_metric(command))
+
+
+def _command() -> str:
+    """The command as typed, but for the folders' places on this machine."""
+    words = [Path(word).name if word.startswith((".", "/")) else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "train", *words])

@@ -1,0 +1,366 @@
+"""Where clean and noisy pixels come from: MNIST, CIFAR-10, a folder of images, a pair of folders.
+
+A source hands out seeded batches: ``batch(step, progress)`` depends on nothing but its arguments and the seed, so a
+resumed run sees the same data as one that was never stopped. Images are kept as uint8 and degraded per batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from folderdenoise import images
+from folderdenoise.errors import FolderDenoiseError, UsageError
+from train.noise import Noise
+
+log = logging.getLogger(__name__)
+Pixels = NDArray[np.uint8]
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Clean and noisy images, each ``(N, H, W, C)`` float32, nominally in [0, 1]."""
+
+
+class Source(Protocol):
+    """A seeded stream of batches and a fixed validation batch."""
+
+    steps_per_epoch: int
+    description: str
+
+    def batch(self, step: int, progress: float) -> Batch:
+        """Batch number ``step`` (from 0), at ``progress`` in [0, 1] of the schedule."""
+        ...
+
+    def validation(self) -> Batch:
+        """Held-out images with fixed noise."""
+        ...
+
+
+class ArraySource:
+    """Images of one size, all in memory, gone through once an epoch in a new order, with fresh noise each time."""
+
+    def __init__(
+        self, train: Pixels, held_out: Pixels, noise: Noise, batch_size: int, seed: int, description: str
+    ) -> None:
+        self._train, self._held_out, self._noise = train, held_out, noise
+        self._batch_size, self._seed = batch_size, seed
+        self.steps_per_epoch = -(-len(train) // batch_size)
+        self.description = description
+
+    def batch(self, step: int, progress: float) -> Batch:
+        del progress  # images of one size have no patch schedule
+        epoch, index = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((self._seed, 1, epoch)).permutation(len(self._train))
+        chosen = order[index * self._batch_size : (index + 1) * self._batch_size]
+        return _degrade(self._train[chosen], self._noise, np.random.default_rng((self._seed, 2, step)))
+
+    def validation(self) -> Batch:
+        return _degrade(self._held_out, self._noise, np.random.default_rng((self._seed, 3)))
+
+
+class CropSource:
+    """Random crops at full resolution from images of any size, flipped and turned, with fresh noise.
+
+    Of ``draws`` random crops the one with the most detail is taken: photographs have large blurred areas that teach
+    little. ``patches`` is the curriculum: ``(from progress, patch size)`` pairs; the number of pixels of a batch stays
+    that of ``batch_size`` patches of the first size.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Pixels],
+        held_out: Sequence[Pixels],
+        noise: Noise,
+        batch_size: int,
+        patches: Sequence[tuple[float, int]],
+        seed: int,
+        description: str,
+        draws: int = 3,
+    ) -> None:
+        self._patches, self._batch_size, self._seed, self._noise, self._draws = (
+            patches,
+            batch_size,
+            seed,
+            noise,
+            draws,
+        )
+        smallest = max(size for _, size in patches)
+        self._train = [image for image in train if min(image.shape[:2]) >= smallest]
+        self._held_out = [image for image in held_out if min(image.shape[:2]) >= smallest]
+        if not self._train or not self._held_out:
+            raise UsageError(
+                f"no training images of at least {smallest}×{smallest} pixels are left: add larger images, "
+                "or more of them (some are held out for validation)"
+            )
+        areas = np.array([image.shape[0] * image.shape[1] for image in self._train], np.float64)
+        self._cumulative = np.cumsum(areas / areas.sum())
+        self.steps_per_epoch = 500
+        self.description = description
+
+    def batch(self, step: int, progress: float) -> Batch:
+        rng = np.random.default_rng((self._seed, 2, step))
+        size = next(size for start, size in reversed(self._patches) if progress >= start)
+        count = max(2, self._batch_size * self._patches[0][1] ** 2 // size**2)
+        clean = np.stack([self._crop(size, rng) for _ in range(count)])
+        return _degrade(clean, self._noise, rng)
+
+    def _crop(self, size: int, rng: np.random.Generator) -> Pixels:
+        best, most = None, -1.0
+        for _ in range(self._draws):
+            last = len(self._train) - 1
+            image = self._train[min(int(np.searchsorted(self._cumulative, rng.random())), last)]
+            top = int(rng.integers(image.shape[0] - size + 1))
+            left = int(rng.integers(image.shape[1] - size + 1))
+            crop = image[top : top + size, left : left + size]
+            green = crop[..., crop.shape[2] // 2].astype(np.int16)
+            detail = float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
+            if detail > most:
+                best, most = crop, detail
+        assert best is not None
+        best = np.rot90(best, int(rng.integers(4)))
+        return best[:, ::-1] if rng.random() < 0.5 else best
+
+    def validation(self) -> Batch:
+        rng = np.random.default_rng((self._seed, 3))
+        size = self._patches[-1][1]
+        crops = []
+        for index in range(32):
+            image = self._held_out[index % len(self._held_out)]
+            top, left = (int(rng.integers(image.shape[axis] - size + 1)) for axis in (0, 1))
+            crops.append(image[top : top + size, left : left + size])
+        return _degrade(np.stack(crops), self._noise, rng)
+
+
+class PairedSource:
+    """Crops of the same place from noisy and clean versions of real images: no noise is added."""
+
+    def __init__(
+        self, pairs: Sequence[tuple[Pixels, Pixels]], held_out: int, batch_size: int, patch: int, seed: int
+    ) -> None:
+        usable = [pair for pair in pairs if min(pair[0].shape[:2]) >= patch]
+        if len(usable) <= held_out:
+            raise UsageError(
+                f"only {len(usable)} usable pairs of at least {patch}×{patch} pixels: more than {held_out} are needed"
+            )
+        self._held_out, self._train = usable[:held_out], usable[held_out:]
+        self._batch_size, self._patch, self._seed = batch_size, patch, seed
+        self.steps_per_epoch = 100
+        self.description = f"{len(self._train)} noisy/clean pairs of files"
+
+    def batch(self, step: int, progress: float) -> Batch:
+        del progress  # the patch size stays as it is
+        rng = np.random.default_rng((self._seed, 2, step))
+        return self._crops(self._train, self._batch_size, rng)
+
+    def validation(self) -> Batch:
+        return self._crops(self._held_out, 32, np.random.default_rng((self._seed, 3)))
+
+    def _crops(self, pairs: Sequence[tuple[Pixels, Pixels]], count: int, rng: np.random.Generator) -> Batch:
+        noisy, clean = [], []
+        for _ in range(count):
+            pair = pairs[int(rng.integers(len(pairs)))]
+            top, left = (int(rng.integers(pair[0].shape[axis] - self._patch + 1)) for axis in (0, 1))
+            turns, flip = int(rng.integers(4)), rng.random() < 0.5
+            for image, crops in zip(pair, (noisy, clean), strict=True):
+                crop = np.rot90(image[top : top + self._patch, left : left + self._patch], turns)
+                crops.append(crop[:, ::-1] if flip else crop)
+        return _unit(np.stack(clean)), _unit(np.stack(noisy))
+
+
+def _unit(pixels: Pixels) -> NDArray[np.float32]:
+    return pixels.astype(np.float32) / np.float32(255.0)
+
+
+def _degrade(pixels: Pixels, noise: Noise, rng: np.random.Generator) -> Batch:
+    clean = _unit(pixels)
+    return clean, np.stack([noise.apply(image, rng) for image in clean])
+
+
+# ---------------------------------------------------------------------------------------------- specifications
+
+
+@dataclass(frozen=True)
+class Digits:
+    """MNIST or Fashion-MNIST: ``(28, 28, 1)``. The last tenth of the training images is held out for validation."""
+
+    name: str = "mnist"
+
+    def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
+        train, _ = load_digits(self.name, data)
+        cut = len(train) * 9 // 10
+        return ArraySource(train[:cut], train[cut:], noise, batch_size, seed, f"{self.name}, {cut} images of 28×28")
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """CIFAR-10: ``(32, 32, 3)``. The last tenth of the training images is held out for validation."""
+
+    def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
+        train, _ = load_cifar10(data)
+        cut = len(train) * 9 // 10
+        return ArraySource(train[:cut], train[cut:], noise, batch_size, seed, f"CIFAR-10, {cut} images of 32×32")
+
+
+@dataclass(frozen=True)
+class ResizedFolder:
+    """A folder of images, each cut to its central square and resized to ``size``: the third study's way."""
+
+    size: int
+    channels: int = 3
+
+    def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
+        squares = [_square(image, self.size) for image in load_folder(_needed(data), self.channels, self.size)]
+        train, held_out = _split(squares)
+        description = f"{len(train)} images resized to {self.size}×{self.size}"
+        return ArraySource(np.stack(train), np.stack(held_out), noise, batch_size, seed, description)
+
+
+@dataclass(frozen=True)
+class FolderCrops:
+    """Random crops at full resolution from a folder of images: the production models' way."""
+
+    channels: int = 3
+    patches: tuple[tuple[float, int], ...] = ((0.0, 64), (0.7, 96), (0.9, 128))
+
+    def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
+        smallest = max(size for _, size in self.patches)
+        train, held_out = _split(load_folder(_needed(data), self.channels, smallest))
+        megapixels = sum(image.shape[0] * image.shape[1] for image in train) / 1e6
+        description = f"{len(train)} images, {megapixels:.0f} megapixels"
+        return CropSource(train, held_out, noise, batch_size, self.patches, seed, description)
+
+
+DataSpec = Digits | Cifar10 | ResizedFolder | FolderCrops
+
+
+def _needed(data: Path | None) -> Path:
+    if data is None:
+        raise UsageError("this recipe trains on a folder of images: name it with --data DIR")
+    return data
+
+
+def _split(pictures: list[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
+    """Hold out every twentieth image, at least one."""
+    if len(pictures) < 2:
+        raise UsageError(f"at least 2 usable images are needed, one to train on and one held out; got {len(pictures)}")
+    held_out = pictures[:: min(20, len(pictures))]
+    return [picture for index, picture in enumerate(pictures) if index % min(20, len(pictures))], held_out
+
+
+# ------------------------------------------------------------------------------------------------------ loading
+
+
+def load_digits(name: str, data: Path | None) -> tuple[Pixels, Pixels]:
+    """Training and test images ``(N, 28, 28, 1)`` uint8 of ``mnist`` or ``fashion-mnist``.
+
+    ``data`` is an ``.npz`` with the keys of ``keras.datasets`` or a folder that holds one (also one level down);
+    without it Keras downloads the set.
+    """
+    if data is None:
+        from keras import datasets
+
+        module = datasets.mnist if name == "mnist" else datasets.fashion_mnist
+        (train, _), (test, _) = module.load_data()
+    else:
+        train, test = _load_npz(data, (name, name.replace("-", "_")))
+    return np.ascontiguousarray(train[..., None]), np.ascontiguousarray(test[..., None])
+
+
+def load_cifar10(data: Path | None) -> tuple[Pixels, Pixels]:
+    """Training and test images ``(N, 32, 32, 3)`` uint8; ``data`` as in :func:`load_digits`."""
+    if data is None:
+        from keras import datasets
+
+        (train, _), (test, _) = datasets.cifar10.load_data()
+        return train, test
+    return _load_npz(data, ("cifar10",))
+
+
+def _load_npz(data: Path, names: tuple[str, ...]) -> tuple[Pixels, Pixels]:
+    candidates = [data] if data.is_file() else sorted([*data.glob("*.npz"), *data.glob("*/*.npz")])
+    for path in candidates:
+        if data.is_file() or any(path.stem.startswith(name) for name in names):
+            with np.load(path) as archive:
+                return archive["x_train"], archive["x_test"]
+    raise UsageError(f"{data}: no {names[0]}*.npz with the arrays x_train and x_test in it")
+
+
+def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
+    """All readable images below ``folder`` as ``(H, W, channels)`` uint8, in the order of their names.
+
+    A corrupt image, or one with a side under ``smallest`` pixels, is reported by name in the log and left out.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of training images")
+    pictures = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in images.EXTENSIONS and path.is_file():
+            try:
+                picture = load_image(path, channels)
+            except FolderDenoiseError as error:
+                log.warning("left out: %s", error)
+                continue
+            if min(picture.shape[:2]) < smallest:
+                log.warning("left out: %s: %d×%d pixels, smaller than %d", path, *picture.shape[1::-1], smallest)
+                continue
+            pictures.append(picture)
+    return pictures
+
+
+def load_image(path: Path, channels: int) -> Pixels:
+    """The first page of ``path`` as ``(H, W, channels)`` uint8; colour becomes luma (BT.601), gray becomes RGB."""
+    pixels = images.read(path).pages[0].pixels
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        pixels = np.clip(np.rint(pixels * 255.0), 0, 255).astype(np.uint8)
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 1:
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.repeat(pixels, 3, axis=2)
+
+
+def load_pairs(noisy: Path, clean: Path, channels: int) -> list[tuple[Pixels, Pixels]]:
+    """Noisy and clean versions of the same images, matched by relative path (the suffix may differ).
+
+    Files without a partner, of another size than their partner, or unreadable are reported by name and left out.
+    """
+    for folder in (noisy, clean):
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder of training images")
+    partners = {path.relative_to(clean).with_suffix(""): path for path in _images_below(clean)}
+    pairs = []
+    for path in _images_below(noisy):
+        partner = partners.pop(path.relative_to(noisy).with_suffix(""), None)
+        if partner is None:
+            log.warning("left out: %s: no clean version below %s", path, clean)
+            continue
+        try:
+            pair = load_image(path, channels), load_image(partner, channels)
+        except FolderDenoiseError as error:
+            log.warning("left out: %s", error)
+            continue
+        if pair[0].shape != pair[1].shape:
+            log.warning("left out: %s: its clean version %s is of another size", path, partner)
+            continue
+        pairs.append(pair)
+    for path in partners.values():
+        log.warning("left out: %s: no noisy version below %s", path, noisy)
+    return pairs
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.EXTENSIONS and p.is_file())
+
+
+def _square(image: Pixels, size: int) -> Pixels:
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    resized = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
+    return resized.reshape(size, size, image.shape[2])

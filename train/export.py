@@ -1,0 +1,253 @@
+"""A trained model -> the folder that the tool reads: ``model.keras``, ``model.onnx``, ``card.json``.
+
+Runs under the TensorFlow backend (``KERAS_BACKEND=tensorflow``): only its exporter gives ONNX graphs with free height
+and width that agree with Keras.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from folderdenoise.errors import ModelError
+from train import noise
+from train.architectures import NOISE_LEVEL_STRIDE, UNet, kmac_per_pixel, receptive_field
+from train.recipes import Recipe
+
+PARITY = 1e-4
+"""Largest difference between ONNX and Keras that an export accepts, image range [0, 1]."""
+SEAM = 0.5 / 255
+"""Largest difference that a tile's cut may make beyond the overlap: half of what the tile contract allows."""
+
+Network = Any  # an openvino.CompiledModel: called with a list of inputs, gives outputs by name
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What the card says about how the weights came to be."""
+
+    command: str
+    seconds: float
+    megapixels: float
+    data: str
+
+
+def fold_batch_norm(model: keras.Model, network: UNet) -> keras.Model:
+    """A plain float32 copy of a trained U-Net: every BatchNorm is folded into the convolution before it.
+
+    For a convolution W followed by γ·(x − μ)/√(σ² + ε) + β: W′ = W·γ/√(σ² + ε), b′ = β − μ·γ/√(σ² + ε). The result
+    equals the model in inference mode.
+    """
+    plain = _plain(network).build()
+    names = {layer.name for layer in model.layers}
+    for layer in plain.layers:
+        weights = model.get_layer(layer.name).get_weights()
+        if f"{layer.name}_bn" in names:
+            norm = model.get_layer(f"{layer.name}_bn")
+            gamma, beta, mean, variance = norm.get_weights()
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            weights = [weights[0] * scale, beta - mean * scale]
+        layer.set_weights(weights)
+    return plain
+
+
+def _plain(network: UNet) -> UNet:
+    return UNet(
+        network.channels,
+        network.widths,
+        network.blocks,
+        network.middle,
+        slope=network.slope,
+        batch_norm=False,
+        head_width=network.head_width,
+    )
+
+
+def export(
+    model: keras.Model,
+    recipe: Recipe,
+    folder: Path,
+    facts: TrainingFacts,
+    photographs: Sequence[NDArray[np.uint8]],
+) -> None:
+    """Write ``model.keras``, ``model.onnx`` and ``card.json`` into ``folder`` (made if need be).
+
+    ``photographs`` ``(H, W, C)`` uint8, at least 128 pixels a side, are what parity and overlap are measured on.
+    Raises :class:`ModelError` if ONNX and Keras differ by more than :data:`PARITY`; then nothing is replaced.
+    """
+    if isinstance(recipe.network, UNet):
+        model = fold_batch_norm(model, recipe.network)
+    proto, inputs = _to_onnx(model, recipe)
+    graph = proto.SerializeToString()
+    compiled = compile_graph(graph)
+    multiple = recipe.network.size_multiple
+    _check_parity(model, compiled, inputs, photographs, multiple)
+    field = receptive_field(model)
+    card = {
+        "name": recipe.name,
+        "version": "1",
+        "summary": recipe.summary,
+        "domain": recipe.domain,
+        "channels": recipe.network.channels,
+        "receptive_field": field,
+        "overlap": measure_overlap(compiled, inputs, photographs, multiple, field),
+        "size_multiple": multiple,
+        "input_range": [0.0, 1.0],
+        "inputs": inputs,
+        "outputs": [output.name for output in proto.graph.output],
+        "noise_level_stride": NOISE_LEVEL_STRIDE if len(inputs) > 1 else None,
+        "parameters": int(model.count_params()),
+        "kmac_per_pixel": round(kmac_per_pixel(model), 2),
+        "training_data": recipe.training_data if facts.data == "" else facts.data,
+        "training_data_licence": recipe.training_data_licence,
+        "noise": recipe.noise_words,
+        "metrics": [],
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "licence": "Apache-2.0",
+        "command": facts.command,
+        "training": {
+            "seconds": round(facts.seconds),
+            "megapixels": round(facts.megapixels, 1),
+            "hardware": f"{os.cpu_count()} CPU cores ({platform.machine()})",
+            "backend": keras.backend.backend(),
+            "date": date.today().isoformat(),
+            "seed": recipe.seed,
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # A copy was never compiled, so it is saved without optimizer state, which is twice the size of the weights.
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    copy.save(folder / "model.keras")
+    (folder / "model.onnx").write_bytes(graph)
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write ``card.json`` in one step, so that a reader never meets half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".json", delete=False, encoding="utf-8") as file:
+        json.dump(card, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    Path(file.name).replace(folder / "card.json")
+    (folder / "card.json").chmod(0o644)
+
+
+def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
+    """The graph of the design's contract, and its input names."""
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError("export needs the TensorFlow backend: run it with KERAS_BACKEND=tensorflow")
+    import tensorflow as tf
+    import tf2onnx
+
+    channels = recipe.network.channels
+    image = tf.TensorSpec((None, None, None, channels), tf.float32, name="image")
+    if isinstance(recipe.network, UNet):
+        head, body = _split(model, _plain(recipe.network))
+        signature = [image, tf.TensorSpec((), tf.float32, name="strength")]
+
+        def serve(image: Any, strength: Any) -> dict[str, Any]:
+            level = head(image, training=False)
+            # Above 1 the network is told of more noise than it sees; below, part of the noise is left in the image.
+            residual = body([image, level * tf.maximum(strength, 1.0)], training=False)
+            denoised = image + residual * tf.minimum(strength, 1.0)
+            return {"denoised": tf.identity(denoised), "noise_level": tf.identity(level)}
+    else:
+        signature = [image]
+
+        def serve(image: Any) -> dict[str, Any]:  # type: ignore[misc]
+            return {"denoised": tf.identity(model(image, training=False)["denoised"])}
+
+    proto, _ = tf2onnx.convert.from_function(tf.function(serve), input_signature=signature, opset=17)
+    return proto, [spec.name for spec in signature]
+
+
+def _split(model: keras.Model, network: UNet) -> tuple[keras.Model, keras.Model]:
+    """Head (image to noise level) and body (image and level to residual) of a plain U-Net, with its weights."""
+    image = keras.Input((None, None, network.channels), name="image")
+    head = keras.Model(image, network.noise_level(image))
+    level = keras.Input((None, None, 1), name="level")
+    body = keras.Model([image, level], network.residual(image, level))
+    for part in (head, body):
+        for layer in part.layers:
+            if layer.weights:
+                layer.set_weights(model.get_layer(layer.name).get_weights())
+    return head, body
+
+
+def compile_graph(graph: bytes) -> Network:
+    """Compile an ONNX graph for measuring: OpenVINO, f32, free height and width."""
+    import openvino
+
+    core = openvino.Core()
+    return core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def run_graph(compiled: Network, inputs: Sequence[str], image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``denoised`` for ``image`` ``(H, W, C)``, at strength 1."""
+    feed = {"image": image[None]}
+    if "strength" in inputs:
+        feed["strength"] = np.float32(1.0)
+    return np.asarray(compiled(feed)["denoised"])[0]
+
+
+def _check_parity(
+    model: keras.Model,
+    compiled: Network,
+    inputs: Sequence[str],
+    photographs: Sequence[NDArray[np.uint8]],
+    multiple: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    for index, (rows, columns) in enumerate(((1, 1), (3, 5), (7, 4), (5, 9))):
+        photograph = photographs[index % len(photographs)]
+        height, width = rows * multiple, columns * multiple
+        crop = np.resize(photograph, (height, width, photograph.shape[2])).astype(np.float32) / 255
+        crop = noise.gaussian(crop, 0.1, rng)
+        expected = np.asarray(model(crop[None], training=False)["denoised"])[0]
+        difference = float(np.abs(run_graph(compiled, inputs, crop) - expected).max())
+        if not difference <= PARITY:
+            raise ModelError(f"the ONNX graph differs from Keras by {difference:.2g} at {height}×{width}: not exported")
+
+
+def measure_overlap(
+    compiled: Network,
+    inputs: Sequence[str],
+    photographs: Sequence[NDArray[np.uint8]],
+    multiple: int,
+    field: int,
+) -> int:
+    """How far from a tile's cut its pixels may differ from the whole image's by more than :data:`SEAM`.
+
+    Noisy photographs are denoised whole and from a cut onwards, at several noise levels, cuts at the left and at the
+    top; the answer is the smallest multiple of ``multiple`` beyond which no pixel differs by more. It never exceeds
+    half the receptive field, where the theory says that the difference is zero.
+    """
+    rng = np.random.default_rng(0)
+    bound = -(-(field // 2 + 1) // multiple) * multiple
+    cut = -(-bound // multiple) * multiple
+    farthest = 0
+    for index, photograph in enumerate(photographs[:12]):
+        for sigma in (0.0, 15 / 255, 50 / 255):
+            side = [min(length, 2 * cut + 64) // multiple * multiple for length in photograph.shape[:2]]
+            clean = photograph[: side[0], : side[1]].astype(np.float32) / 255
+            noisy = noise.as_stored(noise.gaussian(clean, sigma, rng))
+            image = noisy if index % 2 else noisy.transpose(1, 0, 2)
+            here = min(cut, image.shape[1] // 2 // multiple * multiple)
+            whole = run_graph(compiled, inputs, np.ascontiguousarray(image))
+            part = run_graph(compiled, inputs, np.ascontiguousarray(image[:, here:]))
+            columns = np.abs(whole[:, here:] - part).max(axis=(0, 2))
+            differing = np.flatnonzero(columns > SEAM)
+            farthest = max(farthest, int(differing[-1]) + 1 if differing.size else 0)
+    return min(bound, -(-farthest // multiple) * multiple)

@@ -1,0 +1,91 @@
+"""From a recipe to a model folder: data, training, export, and figures for the card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from folderdenoise.errors import UsageError
+from train import datasets, export
+from train.datasets import PairedSource, Source
+from train.fit import Progress, fit, recalibrate
+from train.recipes import Recipe
+
+# What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
+_PROBE_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are: training data, and the folders that ``NAME/`` is written into."""
+
+    data: Path | None
+    noisy: Path | None
+    clean: Path | None
+    out: Path
+    runs: Path
+
+
+def fit_and_export(
+    recipe: Recipe, places: Places, minutes: float | None, epochs: int | None, resume: bool, command: str
+) -> Path:
+    """Train ``recipe`` to its end and export it; returns the model's folder."""
+    source = _source(recipe, places)
+    run = places.runs / recipe.name
+    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume)
+    return _export(recipe, model, source, places, run, command)
+
+
+def export_checkpoint(recipe: Recipe, places: Places, command: str) -> Path:
+    """Export the latest checkpoint of a run, with the averaged weights where the schedule keeps them."""
+    run = places.runs / recipe.name
+    if not (run / "checkpoint.keras").is_file():
+        raise UsageError(f"{run}: holds no checkpoint.keras: train first, or name the right folder with --runs")
+    source = _source(recipe, places)
+    model = keras.models.load_model(run / "checkpoint.keras")
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        recalibrate(model, source, batches=64)
+    return _export(recipe, model, source, places, run, command)
+
+
+def record_metric(folder: Path, metric: dict[str, Any]) -> None:
+    """Put one measured figure into a card; the same test set, noise and protocol replace the figure before."""
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    key = ("test_set", "noise", "protocol")
+    card["metrics"] = [old for old in card["metrics"] if any(old[name] != metric[name] for name in key)] + [metric]
+    export.write_card(folder, card)
+
+
+def _source(recipe: Recipe, places: Places) -> Source:
+    if (places.noisy is None) != (places.clean is None):
+        raise UsageError("--noisy and --clean belong together: name both folders")
+    if places.noisy is not None and places.clean is not None:
+        pairs = datasets.load_pairs(places.noisy, places.clean, recipe.network.channels)
+        return PairedSource(pairs, max(1, len(pairs) // 10), recipe.batch_size, 64, recipe.seed)
+    return recipe.data.load(places.data, recipe.noise, recipe.batch_size, recipe.seed)
+
+
+def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path, command: str) -> Path:
+    progress = Progress(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
+    facts = export.TrainingFacts(command, progress.seconds, progress.pixels / 1e6, source.description)
+    folder = places.out / recipe.name
+    export.export(model, recipe, folder, facts, _probes(source))
+    return folder
+
+
+def _probes(source: Source) -> list[NDArray[np.uint8]]:
+    """Images large enough to measure an overlap on: the held-out ones, small ones tiled by mirroring."""
+    clean, _ = source.validation()
+    probes = []
+    for image in clean[:12]:
+        pad = [max(0, _PROBE_SIDE - length) for length in image.shape[:2]]
+        mirrored = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="symmetric")
+        probes.append(np.rint(mirrored * 255).astype(np.uint8))
+    return probes
