@@ -116,7 +116,7 @@ def make_archive(folder: Path) -> None:
     Image.fromarray(letter).save(folder / "letter 1906.png", dpi=(150, 150), optimize=True)
     negative = stored(noisy(skimage.data.camera()[60:310, 120:400], 6, gain=0.01, floor=0.01), np.uint16)
     tifffile.imwrite(folder / "negative 0042.tif", negative, photometric="minisblack", compression="zlib",
-                     predictor=True, resolution=(300, 300), resolutionunit=2, description="negative 42, box 7", metadata=None,
+                     predictor=True, resolution=(300, 300), resolutionunit=2, metadata=None, description="negative 42",
                      datetime="1994:05:12 10:30:00", software="make_scans.py")  # fmt: skip
     slide = stored(noisy(skimage.data.astronaut()[330:470, 60:240], 7, gain=0.008, floor=0.008), np.uint16)
     tifffile.imwrite(folder / "slide 17.tif", slide, photometric="rgb", compression="zlib", predictor=True,

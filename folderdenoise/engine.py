@@ -142,7 +142,7 @@ class Denoiser:
     def _run(self, image: Pixels, card: ModelCard, precision: str, strength: float) -> tuple[Pixels, float | None]:
         network = _Network(self._graph(card, precision), image.shape[2], strength)
         result = denoise_tiled(image, network, tile=self._tile, overlap=card.overlap, multiple=card.size_multiple)
-        if fault := quality.objection(image, result):
+        if fault := quality.objection(image, result, card.mean_shift):
             raise SuspectResultError(f"{card.name}: {fault}. {_SUSPECT_ADVICE}")
         return result, network.noise_level
 

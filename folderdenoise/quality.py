@@ -115,10 +115,11 @@ def noise_level(pixels: Pixels) -> float | None:
     return 255 * sum(sigmas) / len(sigmas)
 
 
-def objection(noisy: Pixels, denoised: Pixels) -> str | None:
+def objection(noisy: Pixels, denoised: Pixels, mean_shift: float = 0.0) -> str | None:
     """Why ``denoised`` cannot be a denoised version of ``noisy``, in plain words; None if it can.
 
-    Both are (H, W, C) arrays of one shape and dtype, integers or floats nominally in [0, 1].
+    Both are (H, W, C) arrays of one shape and dtype, integers or floats nominally in [0, 1]. ``mean_shift`` in
+    [0, 1] is how far the model moves the mean on purpose: one that removes stains lightens the page.
 
     Notes
     -----
@@ -148,7 +149,7 @@ def objection(noisy: Pixels, denoised: Pixels) -> str | None:
         shift, spread = float(removed.mean()), float(removed.std())
         dark, light = _clipping_shifts(y, 2 * spread)
         # Noise in files is correlated over several pixels: 64 of them count as one.
-        slack = 3 / 255 + spread / 4 + 4 * spread / math.sqrt(x.size / 64)
+        slack = mean_shift + 3 / 255 + spread / 4 + 4 * spread / math.sqrt(x.size / 64)
         if not -light - slack <= shift <= dark + slack:
             return (
                 f"the mean moved by {-255 * shift:+.1f} levels of 255, from {255 * x.mean():.1f}, "

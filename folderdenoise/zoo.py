@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable
@@ -30,7 +31,8 @@ class ModelCard:
     Lengths are in pixels: ``receptive_field`` is the theoretical one, ``overlap`` how far from a cut through
     the image the result differs visibly from that of the whole image (see ``tiles``), and height and width
     given to the graph must be multiples of ``size_multiple``. ``noise_level_stride`` is the k of the graph's
-    (N, H/k, W/k, 1) noise map, None without one. ``kmac_per_pixel`` is in thousands of multiply-accumulates,
+    (N, H/k, W/k, 1) noise map, None without one. ``mean_shift`` in [0, 1] is how far the model moves an image's mean
+    on purpose, 0 for one that removes noise of mean zero. ``kmac_per_pixel`` is in thousands of multiply-accumulates,
     without overlap.
     """
 
@@ -47,6 +49,7 @@ class ModelCard:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     noise_level_stride: int | None
+    mean_shift: float
     parameters: int
     kmac_per_pixel: float
     training_data: str
@@ -207,6 +210,10 @@ def _is_int_from(low: int) -> Callable[[object], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
+def _is_number_within(low: float, high: float) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
 def _is_list_of(*allowed: list[str]) -> Callable[[object], bool]:
     return lambda value: value in allowed
 
@@ -238,11 +245,9 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _is_list_of(["denoised"], ["denoised", "noise_level"]),
     ),
     "noise_level_stride": ("a whole number or null", lambda value: value is None or _is_int_from(1)(value)),
+    "mean_shift": ("a number from 0 to 1", _is_number_within(0, 1)),
     "parameters": ("a whole number, 0 or more", _is_int_from(0)),
-    "kmac_per_pixel": (
-        "a number, 0 or more",
-        lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0,
-    ),
+    "kmac_per_pixel": ("a number, 0 or more", _is_number_within(0, math.inf)),
     "training_data": _TEXT,
     "training_data_licence": _TEXT,
     "noise": _TEXT,

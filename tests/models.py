@@ -154,6 +154,7 @@ def _card(name: str, channels: int) -> dict[str, Any]:
         "inputs": ["image"],
         "outputs": ["denoised"],
         "noise_level_stride": None,
+        "mean_shift": 0.0,
         "parameters": 75,
         "kmac_per_pixel": 0.1,
         "training_data": "none",

@@ -35,9 +35,7 @@ def test_junk_is_ignored_in_silence_and_other_files_with_a_reason(tmp_path: Path
     _touch(tmp_path, ".0123456789abcdef.folderdenoise-part", "letter.txt", "a.png")
     plan = make_plan(tmp_path, tmp_path.with_name("out"), Selection())
     assert [task.relative for task in plan.tasks] == ["a.png"]
-    assert [(skipped.path.name, skipped.reason) for skipped in plan.skipped] == [
-        ("letter.txt", "not an image (.txt)")
-    ]
+    assert [(skipped.path.name, skipped.reason) for skipped in plan.skipped] == [("letter.txt", "not an image (.txt)")]
 
 
 def test_kinds_that_need_converting_are_tasks_so_that_they_get_a_row(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ def test_references_by_the_same_path_or_the_same_stem(tmp_path: Path) -> None:
 def test_missing_folders_are_named(tmp_path: Path, missing: str) -> None:
     source = tmp_path / ("gone" if missing == "source" else "in")
     (tmp_path / "in").mkdir()
-    with pytest.raises(UsageError, match="gone.*no such"):
+    with pytest.raises(UsageError, match=r"gone.*no such"):
         make_plan(source, tmp_path / "out", Selection(), tmp_path / "gone" if missing == "reference" else None)
 
 

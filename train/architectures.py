@@ -156,58 +156,77 @@ class UNet:
         return layers.Add(name=f"{name}_add")([x, y])
 
 
-def kmac_per_pixel(model: keras.Model, size: int = 256) -> float:
-    """Thousands of multiply-accumulates of all convolutions, per image pixel, for a ``size``×``size`` image."""
-    shapes = _spatial_scales(model)
+def kmac_per_pixel(model: keras.Model) -> float:
+    """Thousands of multiply-accumulates of all convolutions, per image pixel."""
+    scales = _scales(model)
     total = 0.0
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
             kernel = layer.kernel.shape
             macs = kernel[0] * kernel[1] * kernel[2] * kernel[3]
             # A convolution works once per output pixel, a transposed one once per input pixel.
-            scale = shapes[layer.name][1 if isinstance(layer, layers.Conv2D) else 0]
+            scale = scales[layer.name][1 if isinstance(layer, layers.Conv2D) else 0]
             total += macs / scale**2
     return total / 1000.0
 
 
 def receptive_field(model: keras.Model) -> int:
-    """Theoretical receptive field in pixels (side of a square): the upper bound of what one output pixel can see."""
-    fields = {name: field for name, (_, _, field) in _walk(model).items()}
-    return round(max(fields[output.name.split("/")[0]] for output in _output_layers(model)))
+    """Theoretical receptive field in pixels: the side of the square centred on an output pixel outside of which no
+    input pixel can change it, whichever place in the coarsest grid's cell the output pixel has.
+    """
+    scales = _scales(model)
+    reach = 0
+    for pixel in range(round(max(after for _, after in scales.values()))):
+        # From the outputs back to the image: the first and the last sample of each layer that the pixel depends on.
+        spans = {}
+        for tensor in model.outputs:
+            name = tensor._keras_history.operation.name
+            sample = int(pixel // scales[name][1])
+            spans[name] = (sample, sample)
+        for layer in reversed(model.layers):
+            first, last = _seen(layer, *spans[layer.name])
+            for source in _sources(layer):
+                low, high = spans.get(source, (first, last))
+                spans[source] = (min(low, first), max(high, last))
+        first, last = spans[model.inputs[0]._keras_history.operation.name]
+        reach = max(reach, pixel - first, last - pixel)
+    return 2 * reach + 1
 
 
-def _output_layers(model: keras.Model) -> list[Any]:
-    return [tensor._keras_history.operation for tensor in model.outputs]
+def _seen(layer: Any, first: int, last: int) -> tuple[int, int]:
+    """The first and last input sample along one axis that the output samples ``first`` to ``last`` depend on."""
+    if isinstance(layer, layers.Conv2DTranspose):
+        kernel, stride = layer.kernel_size[0], layer.strides[0]
+        pad = max(kernel - stride, 0) // 2
+        return -(-(first + pad - kernel + 1) // stride), (last + pad) // stride
+    if isinstance(layer, layers.Conv2D):
+        kernel, stride = layer.kernel_size[0], layer.strides[0]
+        pad = max(kernel - stride, 0) // 2
+        return first * stride - pad, last * stride - pad + kernel - 1
+    if isinstance(layer, layers.MaxPooling2D):
+        return first * layer.pool_size[0], (last + 1) * layer.pool_size[0] - 1
+    if isinstance(layer, layers.UpSampling2D):
+        return first // layer.size[0], last // layer.size[0]
+    return first, last
 
 
-def _spatial_scales(model: keras.Model) -> dict[str, tuple[float, float]]:
-    return {name: (before, after) for name, (before, after, _) in _walk(model).items()}
+def _sources(layer: Any) -> list[str]:
+    """Names of the layers whose outputs ``layer`` takes."""
+    return [tensor._keras_history.operation.name for node in layer._inbound_nodes for tensor in node.input_tensors]
 
 
-def _walk(model: keras.Model) -> dict[str, tuple[float, float, float]]:
-    """For every layer: pixels per sample before and after it, and the receptive field of its output."""
-    state: dict[str, tuple[float, float, float]] = {}
+def _scales(model: keras.Model) -> dict[str, tuple[float, float]]:
+    """For every layer: image pixels per sample, along one axis, before and after it."""
+    scales: dict[str, tuple[float, float]] = {}
     for layer in model.layers:
-        inputs = [
-            state[tensor._keras_history.operation.name]
-            for node in layer._inbound_nodes
-            for tensor in node.input_tensors
-            if tensor._keras_history.operation.name in state
-        ]
-        before = max((item[1] for item in inputs), default=1.0)
-        field = max((item[2] for item in inputs), default=1.0)
-        after = before
+        before = after = max((scales[name][1] for name in _sources(layer)), default=1.0)
         if isinstance(layer, layers.Conv2DTranspose):
             after = before / layer.strides[0]
-            # Samples of the input that one output sample depends on, beyond the first.
-            field += (-(-layer.kernel_size[0] // layer.strides[0]) - 1) * before
         elif isinstance(layer, layers.Conv2D):
             after = before * layer.strides[0]
-            field += (layer.kernel_size[0] - 1) * before
         elif isinstance(layer, layers.MaxPooling2D):
             after = before * layer.pool_size[0]
-            field += (layer.pool_size[0] - 1) * before
         elif isinstance(layer, layers.UpSampling2D):
             after = before / layer.size[0]
-        state[layer.name] = (before, after, field)
-    return state
+        scales[layer.name] = (before, after)
+    return scales

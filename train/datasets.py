@@ -6,7 +6,6 @@ resumed run sees the same data as one that was never stopped. Images are kept as
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from folderdenoise import images
-from folderdenoise.errors import FolderDenoiseError, UsageError
+from folderdenoise.errors import UsageError
+from train.loading import Pixels, load_cifar10, load_digits, load_folder
 from train.noise import Noise
 
-log = logging.getLogger(__name__)
-Pixels = NDArray[np.uint8]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Clean and noisy images, each ``(N, H, W, C)`` float32, nominally in [0, 1]."""
 
@@ -250,113 +247,6 @@ def _split(pictures: list[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
         raise UsageError(f"at least 2 usable images are needed, one to train on and one held out; got {len(pictures)}")
     held_out = pictures[:: min(20, len(pictures))]
     return [picture for index, picture in enumerate(pictures) if index % min(20, len(pictures))], held_out
-
-
-# ------------------------------------------------------------------------------------------------------ loading
-
-
-def load_digits(name: str, data: Path | None) -> tuple[Pixels, Pixels]:
-    """Training and test images ``(N, 28, 28, 1)`` uint8 of ``mnist`` or ``fashion-mnist``.
-
-    ``data`` is an ``.npz`` with the keys of ``keras.datasets`` or a folder that holds one (also one level down);
-    without it Keras downloads the set.
-    """
-    if data is None:
-        from keras import datasets
-
-        module = datasets.mnist if name == "mnist" else datasets.fashion_mnist
-        (train, _), (test, _) = module.load_data()
-    else:
-        train, test = _load_npz(data, (name, name.replace("-", "_")))
-    return np.ascontiguousarray(train[..., None]), np.ascontiguousarray(test[..., None])
-
-
-def load_cifar10(data: Path | None) -> tuple[Pixels, Pixels]:
-    """Training and test images ``(N, 32, 32, 3)`` uint8; ``data`` as in :func:`load_digits`."""
-    if data is None:
-        from keras import datasets
-
-        (train, _), (test, _) = datasets.cifar10.load_data()
-        return train, test
-    return _load_npz(data, ("cifar10",))
-
-
-def _load_npz(data: Path, names: tuple[str, ...]) -> tuple[Pixels, Pixels]:
-    candidates = [data] if data.is_file() else sorted([*data.glob("*.npz"), *data.glob("*/*.npz")])
-    for path in candidates:
-        if data.is_file() or any(path.stem.startswith(name) for name in names):
-            with np.load(path) as archive:
-                return archive["x_train"], archive["x_test"]
-    raise UsageError(f"{data}: no {names[0]}*.npz with the arrays x_train and x_test in it")
-
-
-def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
-    """All readable images below ``folder`` as ``(H, W, channels)`` uint8, in the order of their names.
-
-    A corrupt image, or one with a side under ``smallest`` pixels, is reported by name in the log and left out.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of training images")
-    pictures = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in images.EXTENSIONS and path.is_file():
-            try:
-                picture = load_image(path, channels)
-            except FolderDenoiseError as error:
-                log.warning("left out: %s", error)
-                continue
-            if min(picture.shape[:2]) < smallest:
-                log.warning("left out: %s: %d×%d pixels, smaller than %d", path, *picture.shape[1::-1], smallest)
-                continue
-            pictures.append(picture)
-    return pictures
-
-
-def load_image(path: Path, channels: int) -> Pixels:
-    """The first page of ``path`` as ``(H, W, channels)`` uint8; colour becomes luma (BT.601), gray becomes RGB."""
-    pixels = images.read(path).pages[0].pixels
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
-        pixels = np.clip(np.rint(pixels * 255.0), 0, 255).astype(np.uint8)
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 1:
-        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
-    return np.repeat(pixels, 3, axis=2)
-
-
-def load_pairs(noisy: Path, clean: Path, channels: int) -> list[tuple[Pixels, Pixels]]:
-    """Noisy and clean versions of the same images, matched by relative path (the suffix may differ).
-
-    Files without a partner, of another size than their partner, or unreadable are reported by name and left out.
-    """
-    for folder in (noisy, clean):
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder of training images")
-    partners = {path.relative_to(clean).with_suffix(""): path for path in _images_below(clean)}
-    pairs = []
-    for path in _images_below(noisy):
-        partner = partners.pop(path.relative_to(noisy).with_suffix(""), None)
-        if partner is None:
-            log.warning("left out: %s: no clean version below %s", path, clean)
-            continue
-        try:
-            pair = load_image(path, channels), load_image(partner, channels)
-        except FolderDenoiseError as error:
-            log.warning("left out: %s", error)
-            continue
-        if pair[0].shape != pair[1].shape:
-            log.warning("left out: %s: its clean version %s is of another size", path, partner)
-            continue
-        pairs.append(pair)
-    for path in partners.values():
-        log.warning("left out: %s: no noisy version below %s", path, noisy)
-    return pairs
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.EXTENSIONS and p.is_file())
 
 
 def _square(image: Pixels, size: int) -> Pixels:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from folderdenoise import quality
 from folderdenoise.engine import Denoiser
 from folderdenoise.errors import UsageError
-from train.datasets import load_folder
+from train.loading import load_folder
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class TrainingFacts:
     seconds: float
     megapixels: float
     data: str
+    mean_shift: float = 0.0
 
 
 def fold_batch_norm(model: keras.Model, network: UNet) -> keras.Model:
@@ -108,6 +109,7 @@ def export(
         "inputs": inputs,
         "outputs": [output.name for output in proto.graph.output],
         "noise_level_stride": NOISE_LEVEL_STRIDE if len(inputs) > 1 else None,
+        "mean_shift": round(facts.mean_shift, 4),
         "parameters": int(model.count_params()),
         "kmac_per_pixel": round(kmac_per_pixel(model), 2),
         "training_data": recipe.training_data if facts.data == "" else facts.data,
@@ -230,24 +232,38 @@ def measure_overlap(
 ) -> int:
     """How far from a tile's cut its pixels may differ from the whole image's by more than :data:`SEAM`.
 
-    Noisy photographs are denoised whole and from a cut onwards, at several noise levels, cuts at the left and at the
-    top; the answer is the smallest multiple of ``multiple`` beyond which no pixel differs by more. It never exceeds
-    half the receptive field, where the theory says that the difference is zero.
+    Noisy photographs are denoised whole and on one side of a cut, at several noise levels, with cuts on all four sides;
+    the answer is the smallest multiple of ``multiple`` beyond which no pixel differs by more. It never exceeds half the
+    receptive field, rounded up to ``multiple``: there the theory says that the difference is zero.
     """
     rng = np.random.default_rng(0)
-    bound = -(-(field // 2 + 1) // multiple) * multiple
-    cut = -(-bound // multiple) * multiple
+    cut = -(-(field // 2) // multiple) * multiple
     farthest = 0
-    for index, photograph in enumerate(photographs[:12]):
+    for photograph in photographs[:12]:
         for sigma in (0.0, 15 / 255, 50 / 255):
             side = [min(length, 2 * cut + 64) // multiple * multiple for length in photograph.shape[:2]]
             clean = photograph[: side[0], : side[1]].astype(np.float32) / 255
             noisy = noise.as_stored(noise.gaussian(clean, sigma, rng))
-            image = noisy if index % 2 else noisy.transpose(1, 0, 2)
-            here = min(cut, image.shape[1] // 2 // multiple * multiple)
-            whole = run_graph(compiled, inputs, np.ascontiguousarray(image))
-            part = run_graph(compiled, inputs, np.ascontiguousarray(image[:, here:]))
-            columns = np.abs(whole[:, here:] - part).max(axis=(0, 2))
-            differing = np.flatnonzero(columns > SEAM)
-            farthest = max(farthest, int(differing[-1]) + 1 if differing.size else 0)
-    return min(bound, -(-farthest // multiple) * multiple)
+            whole = run_graph(compiled, inputs, noisy)
+            for turns in range(4):
+                farthest = max(farthest, _reach_of_cut(compiled, inputs, noisy, whole, turns, cut, multiple))
+    return min(cut, -(-farthest // multiple) * multiple)
+
+
+def _reach_of_cut(
+    compiled: Network,
+    inputs: Sequence[str],
+    image: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    turns: int,
+    cut: int,
+    multiple: int,
+) -> int:
+    """Pixels from a cut to the last one that it changes visibly. ``turns`` 0 to 3: at the left, top, right, bottom."""
+    # The network must see the image as it is, so only the place of the cut turns.
+    here = min(cut, np.rot90(image, turns).shape[1] // 2 // multiple * multiple)
+    part = np.rot90(np.rot90(image, turns)[:, here:], -turns)
+    denoised = np.rot90(run_graph(compiled, inputs, np.ascontiguousarray(part)), turns)
+    columns = np.abs(np.rot90(whole, turns)[:, here:] - denoised).max(axis=(0, 2))
+    differing = np.flatnonzero(columns > SEAM)
+    return int(differing[-1]) + 1 if differing.size else 0

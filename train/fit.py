@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
 import logging
 import math
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +22,11 @@ from numpy.typing import NDArray
 from folderdenoise.errors import UsageError
 from train import losses
 from train.architectures import NOISE_LEVEL_STRIDE, UNet
+from train.callbacks import Checkpoint, Clock, CosineRate, History, Progress, cut_history, plateau
 from train.datasets import Source
-from train.recipes import Cosine, Plateau, Recipe
+from train.recipes import Cosine, Recipe
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT_SECONDS = 120.0
-
-
-@dataclass
-class Progress:
-    """How far a run has come. Saved with every checkpoint; the limits are those of the latest call."""
-
-    step: int = 0
-    epoch: int = 0
-    seconds: float = 0.0
-    pixels: int = 0
-    limit_steps: int | None = None
-    limit_seconds: float | None = None
-
-    @property
-    def share(self) -> float:
-        """Progress in [0, 1] by whichever limit is nearer."""
-        by_step = self.step / self.limit_steps if self.limit_steps else 0.0
-        by_time = self.seconds / self.limit_seconds if self.limit_seconds else 0.0
-        return min(1.0, max(by_step, by_time))
 
 
 def noise_level_target(noisy: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,32 +73,78 @@ def fit(
             raise UsageError(f"{run}: holds an earlier run: add --resume to go on with it, or remove that folder")
         run.mkdir(parents=True, exist_ok=True)
         model = _compiled(recipe, mixed_bfloat16)
+    cut_history(run / "history.csv", progress.step)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
 
     conditioned = isinstance(recipe.network, UNet)
-    callbacks: list[keras.callbacks.Callback] = [_Clock(progress), _History(run / "history.csv", progress)]
+    callbacks: list[keras.callbacks.Callback] = [Clock(progress), History(run / "history.csv", progress)]
     if isinstance(recipe.schedule, Cosine):
-        callbacks.append(_CosineRate(recipe.schedule, progress))
+        callbacks.append(CosineRate(recipe.schedule, progress))
     else:
-        callbacks.extend(_plateau(recipe.schedule))
-    callbacks.append(_Checkpoint(run, progress))
+        callbacks.extend(plateau(recipe.schedule))
+    callbacks.append(Checkpoint(run, progress))
 
-    clean, noisy = source.validation()
-    if progress.share < 1.0:
-        model.fit(
-            _feed(source, progress, conditioned),
-            steps_per_epoch=source.steps_per_epoch,
-            initial_epoch=progress.epoch,
-            epochs=10**9 if steps is None else math.ceil(steps / source.steps_per_epoch),
-            validation_data=(noisy, _targets(clean, noisy, conditioned)),
-            validation_batch_size=16,
-            callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+    _train(model, source, progress, conditioned, callbacks)
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         recalibrate(model, source, batches=64)
     return model
+
+
+def _train(
+    model: keras.Model,
+    source: Source,
+    progress: Progress,
+    conditioned: bool,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Train until ``progress`` is at its limit or a callback stops the run.
+
+    Not ``Model.fit``: under TensorFlow it takes the patch size of the first two batches for that of all, and it
+    replaces the weights by their averages before the last checkpoint is saved.
+    """
+    if progress.share >= 1.0:
+        return
+    clean, noisy = source.validation()
+    targets = _targets(clean, noisy, conditioned)
+    steps = source.steps_per_epoch
+    ahead = 10**9 if progress.limit_steps is None else math.ceil((progress.limit_steps - progress.step) / steps)
+    told = keras.callbacks.CallbackList(
+        callbacks,
+        add_progbar=True,
+        model=model,
+        verbose=1 if sys.stdout.isatty() else 2,
+        epochs=progress.epoch + ahead,
+        steps=steps,
+    )
+    model.stop_training = False
+    told.on_train_begin()
+    with contextlib.closing(_feed(source, progress, conditioned)) as feed:
+        while not model.stop_training:
+            epoch = progress.epoch
+            told.on_epoch_begin(epoch)
+            logs = _epoch(model, feed, steps, told)
+            scores = model.evaluate(noisy, targets, batch_size=16, verbose=0, return_dict=True)
+            told.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
+    told.on_train_end()
+
+
+def _epoch(
+    model: keras.Model, feed: Iterator[tuple[Any, dict[str, Any]]], steps: int, told: keras.callbacks.CallbackList
+) -> dict[str, float]:
+    """Train for ``steps`` batches, or fewer if a callback stops the run; the mean losses over their images."""
+    sums: dict[str, float] = {}
+    images = 0
+    for index in range(steps):
+        told.on_train_batch_begin(index)
+        noisy, targets = next(feed)
+        images += len(noisy)
+        for name, value in model.train_on_batch(noisy, targets, return_dict=True).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(noisy)
+        told.on_train_batch_end(index, {name: value / images for name, value in sums.items()})
+        if model.stop_training:
+            break
+    return {name: value / images for name, value in sums.items()}
 
 
 def recalibrate(model: keras.Model, source: Source, batches: int) -> None:
@@ -182,7 +206,7 @@ def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tup
     """Batches from ``progress.step`` on, made ahead by a worker thread."""
 
     def make(step: int) -> tuple[Any, dict[str, Any]]:
-        clean, noisy = source.batch(step, progress.share)
+        clean, noisy = source.batch(step, progress.share_at(step))
         return noisy, _targets(clean, noisy, conditioned)
 
     ahead: deque[Future[tuple[Any, dict[str, Any]]]] = deque()
@@ -195,94 +219,3 @@ def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tup
             batch = ahead.popleft().result()
             progress.pixels += batch[0].shape[0] * batch[0].shape[1] * batch[0].shape[2]
             yield batch
-
-
-class _Clock(keras.callbacks.Callback):
-    """Counts steps, seconds and epochs, and stops the run at its limit."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress, self._last = progress, 0.0
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._last = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        now = time.monotonic()
-        self._progress.seconds += now - self._last
-        self._last = now
-        self._progress.step += 1
-        if self._progress.share >= 1.0:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._progress.epoch = epoch + 1
-        # Validation is not training time.
-        self._last = time.monotonic()
-
-
-class _CosineRate(keras.callbacks.Callback):
-    def __init__(self, schedule: Cosine, progress: Progress) -> None:
-        super().__init__()
-        self._schedule, self._progress = schedule, progress
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        share = self._progress.share
-        warm = min(1.0, (self._progress.step + 1) / self._schedule.warmup)
-        cosine = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * share))
-        self.model.optimizer.learning_rate = self._schedule.rate * warm * cosine
-        if share >= self._schedule.finish:
-            loss = self.model.loss["denoised"]
-            if isinstance(loss, losses.CharbonnierThenMSE):
-                loss.finish.assign(1.0)
-
-
-def _plateau(schedule: Plateau) -> list[keras.callbacks.Callback]:
-    return [
-        keras.callbacks.ReduceLROnPlateau(factor=schedule.factor, patience=schedule.patience, verbose=0),
-        keras.callbacks.EarlyStopping(patience=schedule.stop_patience, restore_best_weights=True, verbose=0),
-    ]
-
-
-class _History(keras.callbacks.Callback):
-    """One row an epoch; rows of a resumed run follow those before."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
-        super().__init__()
-        self._path, self._progress = path, progress
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        row: dict[str, Any] = {"epoch": epoch + 1, "step": self._progress.step}
-        row["seconds"] = round(self._progress.seconds, 1)
-        row.update({key: f"{value:.6g}" for key, value in (logs or {}).items()})
-        new = not self._path.exists()
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-class _Checkpoint(keras.callbacks.Callback):
-    """Saves model, optimizer and progress after an epoch, when the last save is old enough, and at the end."""
-
-    def __init__(self, run: Path, progress: Progress) -> None:
-        super().__init__()
-        self._run, self._progress, self._saved = run, progress, time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
-            self._save()
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self._save()
-
-    def _save(self) -> None:
-        # Written aside and renamed: a kill in mid-save leaves the checkpoint before.
-        aside = self._run / "checkpoint.new.keras"
-        self.model.save(aside)
-        state = self._run / "progress.new.json"
-        state.write_text(json.dumps(asdict(self._progress)))
-        aside.replace(self._run / "checkpoint.keras")
-        state.replace(self._run / "progress.json")
-        self._saved = time.monotonic()

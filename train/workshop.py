@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from folderdenoise.errors import UsageError
-from train import datasets, export
+from train import export, loading
 from train.datasets import PairedSource, Source
 from train.fit import Progress, fit, recalibrate
 from train.recipes import Recipe
 
 # What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
 _PROBE_SIDE = 512
+_PAIR_PATCH = 64
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,27 @@ def _source(recipe: Recipe, places: Places) -> Source:
     if (places.noisy is None) != (places.clean is None):
         raise UsageError("--noisy and --clean belong together: name both folders")
     if places.noisy is not None and places.clean is not None:
-        pairs = datasets.load_pairs(places.noisy, places.clean, recipe.network.channels)
-        return PairedSource(pairs, max(1, len(pairs) // 10), recipe.batch_size, 64, recipe.seed)
+        pairs = loading.load_pairs(places.noisy, places.clean, recipe.network.channels, _PAIR_PATCH)
+        return PairedSource(pairs, max(1, len(pairs) // 10), recipe.batch_size, _PAIR_PATCH, recipe.seed)
     return recipe.data.load(places.data, recipe.noise, recipe.batch_size, recipe.seed)
 
 
 def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path, command: str) -> Path:
     progress = Progress(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
-    facts = export.TrainingFacts(command, progress.seconds, progress.pixels / 1e6, source.description)
+    facts = export.TrainingFacts(
+        command, progress.seconds, progress.pixels / 1e6, source.description, _mean_shift(source)
+    )
     folder = places.out / recipe.name
     export.export(model, recipe, folder, facts, _probes(source))
     return folder
+
+
+def _mean_shift(source: Source) -> float:
+    """How far real pairs differ in their mean, at most: stains do, noise of mean zero does not."""
+    if not isinstance(source, PairedSource):
+        return 0.0
+    clean, noisy = source.validation()
+    return float(np.abs((clean - noisy).mean(axis=(1, 2))).max())
 
 
 def _probes(source: Source) -> list[NDArray[np.uint8]]:

@@ -1,7 +1,7 @@
 """BMP, PNM and JPEG 2000 through OpenCV.
 
-OpenCV fills what a cut-off file does not hold with gray or black, and says nothing. So each reader here first
-checks, from the header, that the file is as long as its picture needs.
+Some versions of OpenCV fill what a cut-off BMP or PNM does not hold with gray or black, and say nothing. So their
+readers first check, from the header, that the file is as long as its picture needs.
 """
 
 from __future__ import annotations
@@ -159,8 +159,6 @@ def read_jp2(path: Path, max_megapixels: float) -> ImageFile:
     if min(width, height) < 64:
         raise unsupported(path, "it is JPEG 2000 of less than 64 pixels a side", "convert it to PNG or TIFF first")
     guard(path, width, height, width * height / 1e6, max_megapixels)
-    if False:
-        raise HeaderError("its end mark is missing")
     page = _page(_decode(data), Metadata())
     cod = data.find(b"\xff\x52", start)
     lossless = cod > 0 and len(data) > cod + 13 and data[cod + 13] == 1

@@ -174,32 +174,14 @@ def read_tiff(path: Path, max_megapixels: float) -> ImageFile:
             resolution=resolution,
             resolution_unit=unit,
         )
-        decode = _tiles if kind.tile else _strips
-        pages.append(decode(path, metadata, max_megapixels, i))
+        # Of damaged tiles libvips tells at "warning" only. Strips of intact files can fail there, for a repeated tag.
+        strictness = "warning" if kind.tile else "error"
+        pages.append(_decode(path, "tiffload", metadata, max_megapixels, page=i, fail_on=strictness))
         encodings.append(_tiff_encoding(kind, reader.big))
         notes += [note for note in kind.notes() if note not in notes]
     if any(encoding != encodings[0] for encoding in encodings):
         notes.append("all pages are stored with the compression of the first")
     return ImageFile(tuple(pages), encodings[0], tuple(notes))
-
-
-def _strips(path: Path, metadata: Metadata, max_megapixels: float, page: int) -> Picture:
-    # fail_on="warning" would refuse intact files for a tag that libtiff does not know.
-    return _decode(path, "tiffload", metadata, max_megapixels, page=page, fail_on="error")
-
-
-def _tiles(path: Path, metadata: Metadata, max_megapixels: float, page: int) -> Picture:
-    """For tiles, libvips reports damage only where it also refuses intact files with unknown tags. Those are
-    read a second time, looking at what it noted."""
-    try:
-        return _decode(path, "tiffload", metadata, max_megapixels, page=page, fail_on="warning")
-    except UnreadableImageError as error:
-        if "tiff2vips" in str(error):
-            raise
-    picture, text = vips.complaints(lambda: _strips(path, metadata, max_megapixels, page))
-    if "tiff2vips" in text:
-        raise vips.damaged(path, text)
-    return picture
 
 
 def _tiff_encoding(kind: tiffpage.PageKind, big: bool) -> Encoding:

@@ -8,8 +8,7 @@ damages maker notes.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from folderdenoise.errors import UnreadableImageError, UnsupportedImageError
 os.environ.setdefault("VIPS_WARNING", "0")  # before libvips starts: its warnings would litter the progress bar
 import pyvips
 
-pyvips.cache_set_max(0)  # a file that was replaced is read again, and memory goes back after each file
+pyvips.cache_set_max(0)  # no result is kept: each file is read anew, and its memory goes back
 
 BILEVEL = "it is bilevel (only two colours), where there is no noise to remove"
 Error: type[Exception] = pyvips.Error
 
-_noting = threading.Lock()  # libvips' list of errors is one for the process
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _BLOBS = {"icc": "icc-profile-data", "xmp": "xmp-data", "iptc": "iptc-data"}
@@ -55,16 +53,6 @@ def opened(path: Path, loader: str, data: bytes | None = None, **options: object
     """
     source = pyvips.Source.new_from_memory(data) if data is not None else pyvips.Source.new_from_file(os.fsencode(path))
     return getattr(pyvips.Image, f"{loader}_source")(source, access="sequential", **options)
-
-
-def complaints(decode: Callable[[], Picture]) -> tuple[Picture, str]:
-    """The picture, and what libvips noted down about it without failing."""
-    with _noting:
-        pyvips.vips_lib.vips_error_clear()
-        page = decode()
-        text = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
-        pyvips.vips_lib.vips_error_clear()
-    return page, "; ".join(text.split("\n"))
 
 
 def unsupported(path: Path, what: str, todo: str) -> UnsupportedImageError:

@@ -1,0 +1,254 @@
+"""The program as its user meets it: a real process, real files, exit codes, what is printed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import models, pictures
+
+
+def _run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "folderdenoise", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+
+
+def _rows(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture
+def scans(tmp_path: Path, zoo_dir: Path) -> Path:
+    """Two good images and one bad in a tree with something else in it."""
+    folder = tmp_path / "scans"
+    pictures.save(folder / "a.png", pictures.noisy(pictures.scene(), 20))
+    pictures.save(folder / "box" / "b.tif", pictures.noisy(pictures.scene(channels=1), 20))
+    (folder / "box" / "bad.jpg").write_bytes(b"no image")
+    (folder / "list.txt").write_text("a list")
+    return folder
+
+
+def test_a_folder_is_done_and_the_bad_file_told(scans: Path) -> None:
+    result = _run("run", scans)
+    out = scans.with_name("scans-denoised")
+    assert result.returncode == 1
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        "a.png",
+        "box/b.tif",
+        "metrics.csv",
+    }
+    rows = _rows(out)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "a.png": "done",
+        "box/b.tif": "done",
+        "box/bad.jpg": "failed",
+    }
+    assert rows["a.png"]["model"] == "rgb-leaky"
+    assert rows["box/b.tif"]["model"] == "gray-leaky"
+    assert "bad.jpg" in rows["box/bad.jpg"]["notes"]
+    assert "bad.jpg" in result.stderr
+    assert "2 done, 1 failed, 1 skipped" in result.stdout
+    assert "/3] a.png, " in result.stdout  # plain lines where there is no terminal
+
+
+def test_the_second_run_does_only_what_is_missing(scans: Path) -> None:
+    (scans / "box" / "bad.jpg").unlink()
+    assert _run("run", scans).returncode == 0
+    out = scans.with_name("scans-denoised")
+    (out / "a.png").unlink()
+    stamp = (out / "box" / "b.tif").stat().st_mtime_ns
+    second = _run("run", scans)
+    assert second.returncode == 0
+    assert "1 done, 2 skipped" in second.stdout
+    assert (out / "box" / "b.tif").stat().st_mtime_ns == stamp
+    assert sorted(_rows(out)) == ["a.png", "box/b.tif"]
+    third = _run("run", scans)
+    assert third.returncode == 0
+    assert "Nothing to do" in third.stdout
+    again = _run("run", scans, "--overwrite")
+    assert "2 done" in again.stdout
+    assert sorted(_rows(out)) == ["a.png", "box/b.tif"]
+
+
+def test_dry_run_prints_the_plan_and_touches_nothing(scans: Path) -> None:
+    before = sorted(path for path in scans.parent.rglob("*"))
+    result = _run("run", scans, "--dry-run", "-v")
+    assert result.returncode == 0
+    assert f"{scans / 'a.png'} -> {scans.with_name('scans-denoised') / 'a.png'}" in result.stdout
+    assert "list.txt: not an image" in result.stderr
+    assert "3 to do" in result.stdout
+    assert sorted(path for path in scans.parent.rglob("*")) == before
+
+
+def test_json_is_one_object_a_file_and_nothing_else(scans: Path) -> None:
+    result = _run("run", scans, "--json")
+    objects = {item["file"]: item for item in map(json.loads, result.stdout.splitlines())}
+    assert {name: item["status"] for name, item in objects.items()} == {
+        "a.png": "done",
+        "box/b.tif": "done",
+        "box/bad.jpg": "failed",
+    }
+    assert objects["a.png"]["pages"][0]["width"] == 64
+    assert "2 done, 1 failed" in result.stderr
+
+
+def test_json_is_valid_where_nothing_changed(tmp_path: Path, zoo_dir: Path) -> None:
+    pictures.save(tmp_path / "in" / "a.png", pictures.scene())
+    result = _run("run", tmp_path / "in", "--strength", 0, "--reference", tmp_path / "in", "--json")
+    page = json.loads(result.stdout)["pages"][0]
+    assert page["psnr"] is None  # infinite, which JSON cannot say
+    assert page["mse"] == 0
+
+
+def test_quiet_says_nothing_when_all_is_well(tmp_path: Path, zoo_dir: Path) -> None:
+    pictures.save(tmp_path / "in" / "a.png", pictures.scene())
+    result = _run("run", tmp_path / "in", "-q")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_one_file_and_options_that_reach_the_pixels(tmp_path: Path, zoo_dir: Path) -> None:
+    image = pictures.noisy(pictures.scene(), 20)
+    source = pictures.save(tmp_path / "photo.png", image)
+    result = _run("run", source, "--out", tmp_path / "o", "--model", "identity", "--precision", "f32", "--tile", 64)
+    assert result.returncode == 0
+    assert (pictures.load(tmp_path / "o" / "photo.png") == image).all()
+    row = _rows(tmp_path / "o")["photo.png"]
+    assert row["model"] == "identity"
+    assert row["settings"] == "precision=f32 tile=64"
+
+
+def test_a_reference_fills_the_scores(scans: Path, tmp_path: Path) -> None:
+    pictures.save(tmp_path / "clean" / "a.png", pictures.scene())
+    _run("run", scans, "--reference", tmp_path / "clean")
+    rows = _rows(scans.with_name("scans-denoised"))
+    assert float(rows["a.png"]["psnr"]) > 20
+    assert rows["a.png"]["psnr_gain"]
+    assert rows["box/b.tif"]["psnr"] == ""
+    assert "no reference" in rows["box/b.tif"]["notes"]
+
+
+def test_include_exclude_and_no_recursive(scans: Path, tmp_path: Path) -> None:
+    for options, expected in (
+        (("--no-recursive",), {"a.png"}),
+        (("--include", "box/*", "--exclude", "*.jpg"), {"box/b.tif"}),
+    ):
+        out = tmp_path / options[0].strip("-")
+        assert _run("run", scans, "--out", out, *options).returncode == 0
+        assert set(_rows(out)) == expected
+
+
+class TestExitCodes:
+    def test_missing_input_is_2(self, tmp_path: Path, zoo_dir: Path) -> None:
+        result = _run("run", tmp_path / "gone")
+        assert result.returncode == 2
+        assert str(tmp_path / "gone") in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_input_as_output_is_2(self, scans: Path) -> None:
+        result = _run("run", scans, "--out", scans)
+        assert result.returncode == 2
+        assert "--out" in result.stderr
+
+    @pytest.mark.parametrize("option", [("--strength", "1.5"), ("--precision", "f16"), ("--nonsense",)])
+    def test_wrong_options_are_2(self, scans: Path, option: tuple[str, ...]) -> None:
+        assert _run("run", scans, *option).returncode == 2
+
+    def test_an_empty_folder_is_0_with_a_message(self, tmp_path: Path, zoo_dir: Path) -> None:
+        (tmp_path / "in").mkdir()
+        result = _run("run", tmp_path / "in")
+        assert result.returncode == 0
+        assert "Nothing to do" in result.stdout
+        assert not (tmp_path / "in-denoised").exists()
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs /proc or POSIX permissions")
+    def test_an_output_that_cannot_be_made_is_4(self, scans: Path) -> None:
+        # Not even root may make a folder in /proc; where there is none, / is closed to others.
+        place = "/proc/denoised" if Path("/proc").is_dir() else "/denoised"
+        result = _run("run", scans, "--out", place)
+        assert result.returncode == 4
+        assert place in result.stderr
+        assert "--out" in result.stderr
+
+    def test_an_unknown_model_is_5_and_the_nearest_named(self, scans: Path) -> None:
+        result = _run("run", scans, "--model", "rgb-leeky")
+        assert result.returncode == 5
+        assert "rgb-leaky" in result.stderr
+
+    def test_a_damaged_model_is_5_before_any_work(self, scans: Path, zoo_dir: Path) -> None:
+        graph = zoo_dir / "rgb-leaky" / "model.onnx"
+        graph.write_bytes(graph.read_bytes()[:-1])
+        result = _run("run", scans)
+        assert result.returncode == 5
+        assert "SHA-256" in result.stderr
+        assert not scans.with_name("scans-denoised").exists()
+
+    @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+    def test_ctrl_c_is_130_and_what_is_done_is_kept(self, tmp_path: Path, zoo_dir: Path) -> None:
+        for index in range(40):
+            pictures.save(tmp_path / "in" / f"{index:02}.png", pictures.noisy(pictures.scene(400, 400), 20))
+        command = [sys.executable, "-m", "folderdenoise", "run", str(tmp_path / "in"), "--jobs", "1", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=60)
+        done = {json.loads(line)["file"] for line in [first, *rest.splitlines()]}
+        assert process.returncode == 130
+        assert "Interrupted" in errors
+        out = tmp_path / "in-denoised"
+        assert 1 <= len(done) < 40
+        assert set(_rows(out)) == done == {path.name for path in out.glob("*.png")}
+
+
+def test_a_model_for_digits_warns_once(tmp_path: Path, zoo_dir: Path) -> None:
+    models.write_blur(zoo_dir / "digits", domain="digits")
+    pictures.save(tmp_path / "in" / "a.png", pictures.scene())
+    pictures.save(tmp_path / "in" / "b.png", pictures.scene())
+    result = _run("run", tmp_path / "in", "--model", "digits")
+    assert result.returncode == 0
+    assert result.stderr.count("made for digits") == 1
+
+
+class TestModels:
+    def test_the_list_says_what_each_is_for(self, zoo_dir: Path) -> None:
+        result = _run("models")
+        assert result.returncode == 0
+        line = next(line for line in result.stdout.splitlines() if line.startswith("gray-leaky"))
+        assert "gray" in line
+        assert "A model for tests." in line
+
+    def test_a_card(self, zoo_dir: Path) -> None:
+        assert "Apache-2.0" in _run("models", "rgb-leaky").stdout
+        assert json.loads(_run("models", "rgb-leaky", "--json").stdout)["channels"] == 3
+        assert {"identity", "rgb-leaky"} <= {card["name"] for card in json.loads(_run("models", "--json").stdout)}
+        assert _run("models", "nonesuch").returncode == 5
+
+
+def test_help_and_models_load_nothing_heavy() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from folderdenoise.cli import main; "
+        "assert CliRunner().invoke(main, ['run', '--help']).exit_code == 0; "
+        "assert CliRunner().invoke(main, ['models']).exit_code == 0; "
+        "print([m for m in ('numpy', 'openvino', 'cv2', 'pyvips', 'skimage', 'rich', 'keras') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_names_that_no_terminal_can_print(tmp_path: Path, zoo_dir: Path) -> None:
+    names = ["-rf.png", "new\nline.png", "smile 😀.png", "=cmd.png"]
+    if sys.platform == "linux":
+        names.append(os.fsdecode(b"caf\xe9.png"))
+    for name in names:
+        pictures.save(tmp_path / "in" / "ok.png", pictures.scene()).rename(tmp_path / "in" / name)
+    result = _run("run", tmp_path / "in", "-v")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "in-denoised").glob("*.png")) == sorted(names)
