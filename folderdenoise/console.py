@@ -126,7 +126,7 @@ class _Bar:
 
 def _line(outcome: Outcome, verbose: bool) -> str:
     first = outcome.rows[0]
-    parts = [_shown(outcome.task.relative), f"{outcome.megapixels:.1f} MP"]
+    parts = [_shown(outcome.task.relative), f"{outcome.megapixels:.2g} MP"]
     if len(outcome.rows) > 1:
         parts.append(f"{len(outcome.rows)} pages")
     if first.noise_before is not None and first.noise_after is not None:

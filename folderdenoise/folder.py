@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
 from .errors import UsageError
-from .images import EXTENSIONS, UNSUPPORTED_EXTENSIONS
 
 METRICS_NAME = "metrics.csv"
 TEMPORARY_SUFFIX = ".folderdenoise-part"
