@@ -1,4 +1,4 @@
-"""``python -m train fit | evaluate | export``: parses, calls one room, prints."""
+"""``python -m train fit | study | evaluate | export``: parses, calls one room, prints."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class _Group(click.Group):
 def main() -> None:
     """Train, measure and export denoising models."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("pyvips").setLevel(logging.WARNING)  # a line for every file read
 
 
 def _data_options(command):  # type: ignore[no-untyped-def]
@@ -105,6 +106,47 @@ def export(recipe: str, data: Path | None, noisy: Path | None, clean: Path | Non
 
 
 @main.command()
+@click.option("--only", "parts", multiple=True, metavar="NAME", help="Only this part; may be given several times.")
+@click.option("--quick", is_flag=True, help="One pass over a few images each, nothing exported: a smoke test.")
+@click.option(
+    "--data",
+    type=_FOLDER,
+    help="Folder that holds mnist/, fashion-mnist/, cifar10/ and photos/. What is not there comes from Keras; "
+    "without photos/ the third study is left out.",
+)
+@click.option("--out", type=_FOLDER, help="Where STUDY.md and the models go.  [default: models; --quick: RUNS/quick]")
+@click.option(
+    "--runs", type=_FOLDER, default=Path("runs/study"), show_default=True, help="Where finished runs are kept."
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Training runs at a time.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Begin no training run after so long.")
+def study(
+    parts: tuple[str, ...],
+    quick: bool,
+    data: Path | None,
+    out: Path | None,
+    runs: Path,
+    jobs: int,
+    minutes: float | None,
+) -> None:
+    """Reproduce the three studies: train and measure what is not done yet, and write STUDY.md.
+
+    Finished runs are kept in --runs and not done again, so the same command goes on where it was stopped. Parts: the
+    models' names, grid-2 and grid-3 (the settings to choose from), and report (train nothing).
+    """
+    from train import study as room
+    from train.studies import PARTS
+    from train.units import Places
+
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise UsageError(f"--only {unknown[0]}: no such part: choose from {', '.join(PARTS)}")
+    if quick:
+        runs = runs / "quick"
+    places = Places(data, runs, out or (runs if quick else Path("models")))
+    click.echo(f"wrote {room.study(places, parts, quick, room.Sitting(jobs, minutes))}")
+
+
+@main.command()
 @click.argument("model")
 @click.option("--clean", type=_FOLDER, required=True, help="Clean images; noise is added to them.")
 @click.option(
@@ -122,7 +164,6 @@ def evaluate(model: str, clean: Path, sigma: float, protocol: str, record: bool)
     """Mean PSNR and SSIM of MODEL (a name or a folder) over the images in --clean with Gaussian noise."""
     from folderdenoise import zoo
     from train import evaluate as room
-    from train import workshop
 
     result = room.evaluate(model, clean, sigma, protocol)
     click.echo(
@@ -130,6 +171,8 @@ def evaluate(model: str, clean: Path, sigma: float, protocol: str, record: bool)
         f"noisy {result.psnr_noisy:.2f} dB ({result.ssim_noisy:.4f}), {model} {result.psnr:.2f} dB ({result.ssim:.4f})"
     )
     if record:
+        from train import workshop
+
         # The folder's name alone: where it lies on this machine means nothing to a reader of the card.
         command = f"python -m train evaluate {zoo.find(model).name} --clean {clean.name} --sigma {sigma:g}"
         command += " --protocol raw" if protocol == "raw" else ""

@@ -211,7 +211,7 @@ class ResizedFolder:
     channels: int = 3
 
     def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
-        squares = [_square(image, self.size) for image in load_folder(_needed(data), self.channels, self.size)]
+        squares = [square(image, self.size) for image in load_folder(_needed(data), self.channels, self.size)]
         train, held_out = _split(squares)
         description = f"{len(train)} images resized to {self.size}×{self.size}"
         return ArraySource(np.stack(train), np.stack(held_out), noise, batch_size, seed, description)
@@ -249,7 +249,8 @@ def _split(pictures: list[Pixels]) -> tuple[list[Pixels], list[Pixels]]:
     return [picture for index, picture in enumerate(pictures) if index % min(20, len(pictures))], held_out
 
 
-def _square(image: Pixels, size: int) -> Pixels:
+def square(image: Pixels, size: int) -> Pixels:
+    """The central square of ``image`` ``(H, W, C)``, resized to ``size`` by ``size``."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     resized = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)

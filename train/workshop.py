@@ -79,7 +79,7 @@ def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, 
         command, progress.seconds, progress.pixels / 1e6, source.description, _mean_shift(source)
     )
     folder = places.out / recipe.name
-    export.export(model, recipe, folder, facts, _probes(source))
+    export.export(model, recipe, folder, facts, probes(source))
     return folder
 
 
@@ -91,7 +91,7 @@ def _mean_shift(source: Source) -> float:
     return float(np.abs((clean - noisy).mean(axis=(1, 2))).max())
 
 
-def _probes(source: Source) -> list[NDArray[np.uint8]]:
+def probes(source: Source) -> list[NDArray[np.uint8]]:
     """Images large enough to measure an overlap on: the held-out ones, small ones tiled by mirroring."""
     clean, _ = source.validation()
     probes = []
