@@ -66,6 +66,8 @@ class Clock(keras.callbacks.Callback):
 
 
 class CosineRate(keras.callbacks.Callback):
+    """The rate of a :class:`~train.recipes.Cosine` schedule at every step, and the change of loss near its end."""
+
     def __init__(self, schedule: Cosine, progress: Progress) -> None:
         super().__init__()
         self._schedule, self._progress = schedule, progress

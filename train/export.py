@@ -129,8 +129,9 @@ def export(
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    # A copy was never compiled, so it is saved without optimizer state, which is twice the size of the weights.
-    copy = keras.models.clone_model(model)
+    # A copy that was never compiled (keras.models.clone_model compiles) needs neither our losses to load nor room for
+    # the optimizer's state, which is twice the size of the weights.
+    copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     copy.save(folder / "model.keras")
     (folder / "model.onnx").write_bytes(graph)

@@ -108,13 +108,14 @@ def _train(
     clean, noisy = source.validation()
     targets = _targets(clean, noisy, conditioned)
     steps = source.steps_per_epoch
-    ahead = 10**9 if progress.limit_steps is None else math.ceil((progress.limit_steps - progress.step) / steps)
+    timed = progress.limit_steps is None
     told = keras.callbacks.CallbackList(
         callbacks,
         add_progbar=True,
         model=model,
         verbose=1 if sys.stdout.isatty() else 2,
-        epochs=progress.epoch + ahead,
+        # How many epochs a time is good for is not known: Keras then counts none.
+        epochs=1 if timed else progress.epoch + math.ceil((progress.limit_steps - progress.step) / steps),
         steps=steps,
     )
     model.stop_training = False
@@ -122,6 +123,8 @@ def _train(
     with contextlib.closing(_feed(source, progress, conditioned)) as feed:
         while not model.stop_training:
             epoch = progress.epoch
+            if timed:
+                log.info("Epoch %d, %.0f%% of the time", epoch + 1, 100 * progress.share)
             told.on_epoch_begin(epoch)
             logs = _epoch(model, feed, steps, told)
             scores = model.evaluate(noisy, targets, batch_size=16, verbose=0, return_dict=True)

@@ -54,10 +54,11 @@ def _load_npz(data: Path, names: tuple[str, ...], shape: tuple[int, ...]) -> tup
 
 def _npz_arrays(path: Path, shape: tuple[int, ...]) -> tuple[Pixels, Pixels]:
     try:
-        with np.load(path) as archive:
+        # Opened here, because NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file) as archive:
             train, test = archive["x_train"], archive["x_test"]
-    except (KeyError, OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: no .npz with the arrays x_train and x_test in it ({error})") from error
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: no .npz with the arrays x_train and x_test in it, or a damaged one") from error
     for pixels in (train, test):
         if pixels.shape[1:] != shape or pixels.dtype != np.uint8:
             wanted = "×".join(map(str, shape))

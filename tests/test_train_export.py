@@ -1,0 +1,336 @@
+"""From a trained model to the folder that the tool reads: the same picture from every form of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+
+import keras
+
+from folderdenoise import Denoiser, zoo
+from folderdenoise.errors import ModelError, UsageError
+from train import export, workshop
+from train.architectures import Autoencoder, UNet
+from train.fit import fit
+from train.losses import mse_ssim
+from train.recipes import RECIPES, Cosine, Recipe
+
+from . import models, pictures
+
+NETWORK = UNet(3, (6, 8), blocks=1, middle=1, head_width=4)
+RECIPE = dataclasses.replace(RECIPES["rgb-leaky"], network=NETWORK)
+SMALL = dataclasses.replace(RECIPES["rgb-cifar"], network=Autoencoder(3, (4, 5, 6), batch_norm=True, output="linear"))
+FACTS = export.TrainingFacts("python -m train fit tiny", 61.4, 12.345, "3 scenes", 0.0123)
+
+
+def randomised(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Weights and BatchNorm statistics such that the output is noticeably not the input, and of its order."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            spreads = ((0.5, 1.5), (-0.2, 0.2), (-0.3, 0.3), (0.2, 2.0))
+            layer.set_weights([rng.uniform(*spread, shape) for spread in spreads])
+        elif layer.weights:
+            kernel, *bias = layer.get_weights()
+            inputs = np.prod(kernel.shape[:3])
+            layer.set_weights(
+                [rng.normal(size=kernel.shape) / np.sqrt(inputs), *(rng.normal(size=b.shape) * 0.05 for b in bias)]
+            )
+    names = {layer.name for layer in model.layers}
+    last = model.get_layer("residual" if "residual" in names else "denoised")
+    kernel, bias = last.get_weights()
+    last.set_weights([0.1 * kernel, 0.1 * bias + (0.0 if "residual" in names else 0.5)])
+    return model
+
+
+def photographs(channels: int = 3) -> list[np.ndarray]:
+    return [pictures.scene(128, 136, channels, seed).reshape(128, 136, channels) for seed in range(2)]
+
+
+def keras_output(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
+    outputs = model(image[None], training=False)
+    return {name: keras.ops.convert_to_numpy(value)[0] for name, value in outputs.items()}
+
+
+def onnx_output(folder: Path, image: np.ndarray, strength: float | None = None) -> dict[str, np.ndarray]:
+    compiled = export.compile_graph((folder / "model.onnx").read_bytes())
+    feed: dict[str, Any] = {"image": image[None]}
+    if strength is not None:
+        feed["strength"] = np.float32(strength)
+    result = compiled(feed)
+    return {output.any_name: np.asarray(result[output])[0] for output in compiled.outputs}
+
+
+@dataclasses.dataclass
+class Exported:
+    model: keras.Model
+    recipe: Recipe
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def conditioned(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    model = randomised(NETWORK.build())
+    folder = tmp_path_factory.mktemp("conditioned") / RECIPE.name
+    export.export(model, RECIPE, folder, FACTS, photographs())
+    return Exported(model, RECIPE, folder)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    model = randomised(SMALL.network.build())
+    model.compile("adam", mse_ssim)
+    model.optimizer.build(model.trainable_variables)
+    folder = tmp_path_factory.mktemp("plain") / SMALL.name
+    export.export(model, SMALL, folder, FACTS, photographs())
+    return Exported(model, SMALL, folder)
+
+
+def test_folding_batch_normalisation_changes_nothing(conditioned: Exported, rng: np.random.Generator) -> None:
+    folded = export.fold_batch_norm(conditioned.model, NETWORK)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+    image = rng.random((24, 40, 3), dtype=np.float32)
+    before, after = keras_output(conditioned.model, image), keras_output(folded, image)
+    assert np.abs(before["denoised"] - image).max() > 0.05
+    for name in ("denoised", "noise_level"):
+        assert after[name] == pytest.approx(before[name], abs=1e-5)
+
+
+def test_a_model_trained_in_bfloat16_is_folded_into_float32(rng: np.random.Generator) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = randomised(NETWORK.build())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    folded = export.fold_batch_norm(model, NETWORK)
+    assert {layer.compute_dtype for layer in folded.layers} == {"float32"}
+    image = rng.random((16, 16, 3), dtype=np.float32)
+    assert keras_output(folded, image)["denoised"] == pytest.approx(keras_output(model, image)["denoised"], abs=0.02)
+
+
+@pytest.mark.parametrize("form", ["conditioned", "plain"])
+@pytest.mark.parametrize("multiples", [(1, 1), (3, 1), (5, 7), (9, 4)])
+def test_onnx_agrees_with_the_trained_model(
+    form: str, multiples: tuple[int, int], request: pytest.FixtureRequest, rng: np.random.Generator
+) -> None:
+    exported: Exported = request.getfixturevalue(form)
+    multiple = exported.recipe.network.size_multiple
+    image = rng.normal(0.5, 0.3, (multiples[0] * multiple, multiples[1] * multiple, 3)).astype(np.float32)
+    expected = keras_output(exported.model, image)
+    given = onnx_output(exported.folder, image, 1.0 if form == "conditioned" else None)
+    assert given.keys() == expected.keys()
+    for name, value in expected.items():
+        assert given[name].shape == value.shape
+        assert given[name] == pytest.approx(value, abs=export.PARITY)
+
+
+def test_strength_blends_below_one_and_tells_of_more_noise_above(
+    conditioned: Exported, rng: np.random.Generator
+) -> None:
+    image = rng.random((24, 24, 3), dtype=np.float32)
+    outputs = {strength: onnx_output(conditioned.folder, image, strength) for strength in (0.0, 0.5, 1.0, 2.0)}
+    residual = outputs[1.0]["denoised"] - image
+    assert (outputs[0.0]["denoised"] == image).all()
+    assert outputs[0.5]["denoised"] - image == pytest.approx(0.5 * residual, abs=1e-6)
+    # The noise level is what the network sees, whatever it is told.
+    for strength in (0.0, 0.5, 2.0):
+        assert outputs[strength]["noise_level"] == pytest.approx(outputs[1.0]["noise_level"], abs=1e-6)
+    folded = export.fold_batch_norm(conditioned.model, NETWORK)
+    kernel, bias = folded.get_layer("told").get_weights()
+    folded.get_layer("told").set_weights([2.0 * kernel, bias])
+    twice = keras_output(folded, image)["denoised"]
+    assert np.abs(twice - outputs[1.0]["denoised"]).max() > 1e-3
+    assert outputs[2.0]["denoised"] == pytest.approx(twice, abs=export.PARITY)
+
+
+@pytest.mark.parametrize("form", ["conditioned", "plain"])
+def test_the_graph_has_the_form_of_the_contract(form: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(form).folder
+    graph = onnx.load(folder / "model.onnx").graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    shapes = {
+        value.name: [dimension.dim_value or None for dimension in value.type.tensor_type.shape.dim]
+        for value in [*graph.input, *graph.output]
+    }
+    image = {"image": [None, None, None, 3], "denoised": [None, None, None, 3]}
+    assert shapes == image | ({"strength": [], "noise_level": [None, None, None, 1]} if form == "conditioned" else {})
+
+
+@pytest.mark.parametrize("form", ["conditioned", "plain"])
+def test_the_zoo_takes_the_card(form: str, request: pytest.FixtureRequest) -> None:
+    exported: Exported = request.getfixturevalue(form)
+    card = zoo.find(exported.folder)
+    assert (card.name, card.channels) == (exported.recipe.name, 3)
+    assert card.size_multiple == exported.recipe.network.size_multiple
+    assert card.has_strength == (form == "conditioned")
+    assert card.outputs == (("denoised", "noise_level") if form == "conditioned" else ("denoised",))
+    assert card.noise_level_stride == (8 if form == "conditioned" else None)
+    assert card.overlap % card.size_multiple == 0
+    assert 0 < card.overlap <= card.receptive_field // 2 + card.size_multiple
+    assert (card.command, card.training_data, card.mean_shift) == (FACTS.command, FACTS.data, 0.0123)
+    assert card.training["seconds"] == 61
+    assert card.training["megapixels"] == 12.3
+    graph = zoo.read_graph(card)
+    assert hashlib.sha256(graph).hexdigest() == card.sha256
+    weights = sum(np.prod(weight.shape) for weight in keras.models.load_model(exported.folder / "model.keras").weights)
+    assert card.parameters == weights
+
+
+@pytest.mark.parametrize("form", ["conditioned", "plain"])
+def test_the_tool_gives_the_picture_of_the_trained_model(form: str, request: pytest.FixtureRequest) -> None:
+    exported: Exported = request.getfixturevalue(form)
+    image = photographs()[0][:96, :104]
+    # Random weights move the mean farther than a denoiser may: what the tool is to take must be less wild.
+    expected = keras_output(exported.model, image.astype(np.float32) / 255)["denoised"]
+    models.rewrite_card(exported.folder, mean_shift=1.0)
+    denoised = Denoiser(exported.folder, precision="f32").denoise(image)
+    assert denoised.pixels.astype(int) == pytest.approx(np.clip(expected * 255, 0, 255), abs=0.51)
+    if form == "conditioned":
+        level = keras_output(exported.model, image.astype(np.float32) / 255)["noise_level"].mean()
+        assert denoised.noise_level == pytest.approx(level, rel=0.01)
+    odd = Denoiser(exported.folder)(image[:37, :51])
+    assert odd.shape == (37, 51, 3)
+
+
+@pytest.mark.parametrize("form", ["conditioned", "plain"])
+def test_keras_file_needs_nothing_of_ours_and_carries_no_optimizer(
+    form: str, request: pytest.FixtureRequest, rng: np.random.Generator
+) -> None:
+    exported: Exported = request.getfixturevalue(form)
+    path = exported.folder / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    assert not config["compile_config"]
+    for module, registered in _classes(config):
+        assert module is None or module.split(".")[0] in ("keras", "builtins")
+        assert registered is None or not registered.startswith("folderdenoise")
+    loaded = keras.models.load_model(path)
+    assert getattr(loaded, "optimizer", None) is None
+    image = rng.random((24, 40, 3), dtype=np.float32)
+    expected = keras_output(exported.model, image)
+    for name, value in keras_output(loaded, image).items():
+        assert value == pytest.approx(expected[name], abs=1e-5)
+
+
+def _classes(config: Any) -> list[tuple[str | None, str | None]]:
+    """Module and registered name of everything that a Keras file would create."""
+    found = []
+    if isinstance(config, dict):
+        if "class_name" in config:
+            found.append((config.get("module"), config.get("registered_name")))
+        found += [item for value in config.values() for item in _classes(value)]
+    elif isinstance(config, list):
+        found += [item for value in config for item in _classes(value)]
+    return found
+
+
+def test_a_graph_that_differs_is_not_exported_and_the_old_model_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = models.write_blur(tmp_path / "rgb-cifar", channels=3)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real = export.compile_graph
+
+    def off(graph: bytes) -> Callable[[dict[str, Any]], dict[str, np.ndarray]]:
+        compiled = real(graph)
+        return lambda feed: {"denoised": compiled(feed)["denoised"] + np.float32(2e-4)}
+
+    monkeypatch.setattr(export, "compile_graph", off)
+    with pytest.raises(ModelError, match=r"differs from Keras by 0\.0002"):
+        export.export(randomised(SMALL.network.build()), SMALL, folder, FACTS, photographs())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_another_backend_is_told_where_to_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ModelError, match="KERAS_BACKEND=tensorflow"):
+        export.export(SMALL.network.build(), SMALL, tmp_path / "model", FACTS, photographs())
+    assert not (tmp_path / "model").exists()
+
+
+# --------------------------------------------------------------------------------------------------- the overlap
+
+
+def shifting(rows: int, columns: int, weight: float = 1.0) -> Callable[[dict[str, Any]], dict[str, np.ndarray]]:
+    """A graph whose every output pixel is the input that many rows below and columns to the right; zero outside."""
+
+    def graph(feed: dict[str, Any]) -> dict[str, np.ndarray]:
+        image = feed["image"]
+        height, width = image.shape[1:3]
+        moved = np.zeros_like(image)
+        moved[:, max(0, -rows) : height - max(0, rows), max(0, -columns) : width - max(0, columns)] = image[
+            :, max(0, rows) : height - max(0, -rows), max(0, columns) : width - max(0, -columns)
+        ]
+        return {"denoised": image + weight * moved}
+
+    return graph
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 5), (0, -5), (5, 0), (-5, 0)])
+@pytest.mark.parametrize(("multiple", "expected"), [(1, 5), (4, 8)])
+def test_overlap_is_the_reach_to_whichever_side(rows: int, columns: int, multiple: int, expected: int) -> None:
+    graph = shifting(rows, columns)
+    assert export.measure_overlap(graph, ["image"], photographs(1), multiple, 31) == expected
+
+
+def test_overlap_of_two_convolutions_is_two_pixels(rng: np.random.Generator) -> None:
+    recipe = dataclasses.replace(SMALL, network=Autoencoder(1, (3,), output="linear"))
+    model = recipe.network.build()
+    model.set_weights([rng.uniform(0.1, 0.2, weight.shape) for weight in model.get_weights()])
+    proto, inputs = export._to_onnx(model, recipe)
+    compiled = export.compile_graph(proto.SerializeToString())
+    assert export.measure_overlap(compiled, inputs, photographs(1), 1, 5) == 2
+
+
+def test_what_cannot_be_seen_needs_no_overlap() -> None:
+    # A visible difference is more than half of one level in 255.
+    assert export.measure_overlap(shifting(0, 5, 0.4 / 255), ["image"], photographs(1), 1, 31) == 0
+    assert export.measure_overlap(shifting(0, 5, 2.0 / 255), ["image"], photographs(1), 1, 31) == 5
+
+
+# -------------------------------------------------------------------------------------------- from a run's folder
+
+
+def test_a_checkpoint_is_exported_with_its_averaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=_digits(120), x_test=_digits(5))
+    recipe = dataclasses.replace(
+        RECIPES["gray-mse"],
+        network=Autoencoder(1, (4, 6), batch_norm=True, output="linear"),
+        schedule=Cosine(rate=1e-2, warmup=2, ema=0.8),
+        batch_size=16,
+    )
+    places = workshop.Places(tmp_path / "mnist.npz", None, None, tmp_path / "out", tmp_path / "runs")
+    source = recipe.data.load(places.data, recipe.noise, recipe.batch_size, recipe.seed)
+    trained = fit(recipe, source, places.runs / recipe.name, epochs=1)
+    seen: list[Any] = []
+    monkeypatch.setattr(export, "export", lambda *args: seen.extend(args))
+    workshop.export_checkpoint(recipe, places, "python -m train export gray-mse")
+    model, _, folder, facts, probes = seen
+    assert folder == tmp_path / "out" / "gray-mse"
+    assert facts.megapixels == pytest.approx(108 * 28 * 28 / 1e6)
+    for one, other in zip(model.get_weights(), trained.get_weights(), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    assert {probe.shape for probe in probes} == {(512, 512, 1)}
+    assert all(probe.dtype == np.uint8 for probe in probes)
+
+
+def _digits(count: int) -> np.ndarray:
+    return np.stack([pictures.scene(28, 28, 1, seed) for seed in range(count)])
+
+
+def test_exporting_a_run_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    places = workshop.Places(None, None, None, tmp_path / "out", tmp_path / "runs")
+    with pytest.raises(UsageError, match=r"gray-mse: holds no checkpoint\.keras"):
+        workshop.export_checkpoint(RECIPES["gray-mse"], places, "")

@@ -1,0 +1,288 @@
+"""Every degradation against its own statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from train import noise
+from train.noise import Blind, Gaussian, Image
+
+
+def flat(value: float, channels: int = 3, side: int = 256) -> Image:
+    return np.full((side, side, channels), value, np.float32)
+
+
+def textured(height: int = 65, width: int = 97, channels: int = 3) -> Image:
+    rows, columns = np.mgrid[0:height, 0:width]
+    planes = [0.5 + 0.25 * np.sin(rows / (3 + c)) + 0.25 * np.cos(columns / (5 + c)) for c in range(channels)]
+    return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def neighbours(field: Image) -> tuple[float, float]:
+    """Correlation of the first channel with itself one pixel below and one to the right."""
+    plane = field[..., 0] - field[..., 0].mean()
+    down = np.corrcoef(plane[1:].ravel(), plane[:-1].ravel())[0, 1]
+    right = np.corrcoef(plane[:, 1:].ravel(), plane[:, :-1].ravel())[0, 1]
+    return float(down), float(right)
+
+
+@pytest.mark.parametrize("sigma", [5 / 255, 50 / 255])
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
+def test_gaussian_has_its_sigma_and_channel_correlation(
+    sigma: float, correlation: float, rng: np.random.Generator
+) -> None:
+    added = noise.gaussian(flat(0.5), sigma, rng, correlation) - 0.5
+    assert added.std(axis=(0, 1)) == pytest.approx([sigma] * 3, rel=0.02)
+    assert added.mean() == pytest.approx(0, abs=0.02 * sigma)
+    between = np.corrcoef(added.reshape(-1, 3).T)
+    assert between[np.triu_indices(3, 1)] == pytest.approx([correlation] * 3, abs=0.02)
+    assert neighbours(added) == pytest.approx((0, 0), abs=0.02)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_correlated_noise_has_its_sigma_and_is_blotchy(channels: int, rng: np.random.Generator) -> None:
+    softer = None
+    for scale in (1.2, 2.4):
+        added = noise.correlated(flat(0.5, channels), 0.1, scale, rng) - 0.5
+        assert added.std() == pytest.approx(0.1, rel=0.01)
+        down, right = neighbours(added)
+        assert min(down, right) > 0.2
+        assert softer is None or down > softer
+        softer = down
+
+
+def test_correlated_noise_is_as_strong_at_the_border_as_inside(rng: np.random.Generator) -> None:
+    added = np.stack([noise.correlated(flat(0.5, 1, 32), 0.1, 2.0, rng) - 0.5 for _ in range(400)])
+    assert added[:, 0].std() == pytest.approx(added.std(), rel=0.25)
+    assert added[:, :, -1].std() == pytest.approx(added.std(), rel=0.25)
+
+
+def test_film_grain_is_strongest_in_the_mid_tones_and_gone_at_black_and_white(rng: np.random.Generator) -> None:
+    def strength(value: float) -> float:
+        return float((noise.film_grain(flat(value), 0.1, 0.7, rng) - value).std())
+
+    assert strength(0.0) == 0.0
+    assert strength(1.0) == 0.0
+    assert strength(0.5) == pytest.approx(0.1, rel=0.02)
+    # The variance is 4x(1 - x): at 0.1 and 0.9 it is 0.36 of that at mid-gray.
+    assert strength(0.1) == pytest.approx(0.06, rel=0.03)
+    assert strength(0.9) == pytest.approx(0.06, rel=0.03)
+    added = noise.film_grain(flat(0.5), 0.1, 0.7, rng) - 0.5
+    assert min(neighbours(added)) > 0.2
+    assert np.corrcoef(added[..., 0].ravel(), added[..., 2].ravel())[0, 1] == pytest.approx(0.8, abs=0.03)
+
+
+def test_speckle_grows_with_the_signal(rng: np.random.Generator) -> None:
+    assert not (noise.speckle(flat(0.0), 0.2, rng)).any()
+    for value in (0.2, 0.4, 0.8):
+        added = noise.speckle(flat(value), 0.2, rng) - value
+        assert added.std() == pytest.approx(0.2 * value, rel=0.02)
+
+
+def test_salt_and_pepper_hits_its_share_half_black_half_white_in_all_channels(rng: np.random.Generator) -> None:
+    noisy = noise.salt_and_pepper(flat(0.5, side=512), 0.04, rng)
+    assert (noisy == 0.0).all(axis=2).mean() == pytest.approx(0.02, abs=0.002)
+    assert (noisy == 1.0).all(axis=2).mean() == pytest.approx(0.02, abs=0.002)
+    # A pixel is hit in all channels or in none.
+    assert (noisy == 0.5).all(axis=2).mean() == pytest.approx(0.96, abs=0.003)
+    assert (noise.salt_and_pepper(flat(0.5), 0.0, rng) == 0.5).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_loses_more_at_lower_quality(channels: int) -> None:
+    clean = textured(channels=channels)
+
+    def error(quality: int) -> float:
+        # The same seed draws the same chroma sampling.
+        stored = noise.jpeg(clean, quality, np.random.default_rng(4))
+        assert stored.shape == clean.shape
+        assert stored.dtype == np.float32
+        return float(np.square(stored - clean).mean())
+
+    assert error(98) < error(80) < error(30) < error(5)
+    assert error(98) < (3 / 255) ** 2
+
+
+def test_jpeg_keeps_red_red(rng: np.random.Generator) -> None:
+    red = np.zeros((32, 32, 3), np.float32)
+    red[..., 0] = 0.8
+    assert noise.jpeg(red, 95, rng) == pytest.approx(red, abs=0.02)
+
+
+def test_jpeg_halves_the_chroma_of_some_images_only() -> None:
+    # Columns of red and blue, of equal luma: 4:2:0 averages them away, 4:4:4 does not.
+    stripes = np.full((64, 64, 3), 0.5, np.float32)
+    stripes[:, ::2, 0] += 0.1
+    stripes[:, 1::2, 2] += 0.26
+    kept = [
+        float(noise.jpeg(stripes, 95, np.random.default_rng(seed))[..., 2].std() / stripes[..., 2].std())
+        for seed in range(40)
+    ]
+    halved = sum(share < 0.6 for share in kept)
+    assert 8 < halved < 32
+    assert max(kept) > 0.9
+
+
+def test_srgb_and_linear_light_are_inverse() -> None:
+    encoded = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert noise.to_srgb(noise.to_linear(encoded)) == pytest.approx(encoded, abs=1e-5)
+    assert noise.to_linear(np.float32([0.0, 0.5, 1.0])) == pytest.approx([0.0, 0.21404, 1.0], abs=1e-5)
+    negative = noise.to_srgb(np.float32([-0.01]))
+    assert negative == pytest.approx([-0.1292])
+
+
+def _camera_light(value: float, channels: int, shot: float, read: float, gains: tuple[float, float]) -> Image:
+    """Noise in linear light that the camera adds to a flat image of linear intensity ``value``."""
+    clean = noise.to_srgb(flat(value, channels, 512))
+    noisy = noise.camera(clean, shot, read, gains, np.random.default_rng(5))
+    # Not noise.to_linear, which is for [0, 1]: invert the linear branch below black as well.
+    return np.where(noisy < 0.04045, noisy / 12.92, ((np.maximum(noisy, 0) + 0.055) / 1.055) ** 2.4) - value
+
+
+@pytest.mark.parametrize("value", [0.0, 0.05, 0.4, 0.8])
+def test_gray_camera_noise_follows_shot_and_read_noise_in_linear_light(value: float) -> None:
+    shot, read = 4e-3, 0.01
+    light = _camera_light(value, 1, shot, read, (2.0, 2.0))
+    assert light.mean() == pytest.approx(0, abs=5e-4)
+    # No white balance and no mosaic in a gray image.
+    assert light.var() == pytest.approx(shot * value + read**2, rel=0.02)
+    assert neighbours(light) == pytest.approx((0, 0), abs=0.02)
+
+
+def test_colour_camera_noise_follows_the_gains_through_the_mosaic() -> None:
+    shot, read, gains, value = 4e-3, 0.01, (2.0, 1.5), 0.4
+    light = _camera_light(value, 3, shot, read, gains)
+    assert light.mean(axis=(0, 1)) == pytest.approx([0, 0, 0], abs=1e-3)
+    # Bilinear demosaicing of white noise of variance 1. Green: half the sites as they are, half the mean of four
+    # (variance 1/4). Red and blue: 1/4 as they are, 1/2 the mean of two (1/2), 1/4 the mean of four (1/4).
+    passed = {0: 1 / 4 + 1 / 4 + 1 / 16, 1: 1 / 2 + 1 / 8, 2: 1 / 4 + 1 / 4 + 1 / 16}
+    for channel, gain in enumerate((gains[0], 1.0, gains[1])):
+        expected = (shot * gain * value + (read * gain) ** 2) * passed[channel]
+        assert light[..., channel].var() == pytest.approx(expected, rel=0.03)
+    assert min(neighbours(light)) > 0.3
+    # At the sites of the mosaic the noise passes as it is: of the four phases of green, two have the full variance.
+    variances = sorted(light[row::2, column::2, 1].var() for row in (0, 1) for column in (0, 1))
+    assert variances[2:] == pytest.approx([shot * value + read**2] * 2, rel=0.03)
+    assert variances[:2] == pytest.approx([(shot * value + read**2) / 4] * 2, rel=0.03)
+
+
+def test_camera_noise_keeps_the_detail_of_the_image(rng: np.random.Generator) -> None:
+    clean = textured()
+    assert noise.camera(clean, 1e-12, 1e-9, (2.0, 1.5), rng) == pytest.approx(clean, abs=1e-4)
+
+
+def test_mosaic_is_found_in_every_phase() -> None:
+    reds = set()
+    for seed in range(40):
+        noisy = noise.camera(flat(0.5, 3, 64), 1e-3, 0.05, (1.0, 1.0), np.random.default_rng(seed))
+        variances = {(r, c): noisy[r::2, c::2, 0].var() for r in (0, 1) for c in (0, 1)}
+        reds.add(max(variances, key=variances.__getitem__))
+    assert reds == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_as_stored_is_on_the_grid_of_a_file() -> None:
+    stored = noise.as_stored(np.linspace(-0.3, 1.4, 501, dtype=np.float32).reshape(1, -1, 1))
+    assert stored.min() == 0.0
+    assert stored.max() == 1.0
+    assert stored * 255 == pytest.approx(np.rint(stored * 255), abs=1e-4)
+    assert np.unique(np.rint(stored * 255)).size == 256
+    assert noise.as_stored(np.float32([0.3 / 255, 0.7 / 255])) == pytest.approx([0, 1 / 255])
+
+
+def test_gaussian_of_the_studies_is_clipped_on_demand(rng: np.random.Generator) -> None:
+    clipped = Gaussian(0.5).apply(flat(0.5), rng)
+    assert clipped.min() == 0.0
+    assert clipped.max() == 1.0
+    raw = Gaussian(0.5, clip=False).apply(flat(0.5), rng)
+    assert raw.std() == pytest.approx(0.5, rel=0.02)
+
+
+_ALL: dict[str, Callable[[Image, np.random.Generator], Image]] = {
+    "gaussian": lambda x, rng: noise.gaussian(x, 0.1, rng, 0.5),
+    "correlated": lambda x, rng: noise.correlated(x, 0.1, 1.7, rng),
+    "film grain": lambda x, rng: noise.film_grain(x, 0.1, 0.7, rng),
+    "speckle": lambda x, rng: noise.speckle(x, 0.1, rng),
+    "salt and pepper": lambda x, rng: noise.salt_and_pepper(x, 0.1, rng),
+    "jpeg": lambda x, rng: noise.jpeg(x, 60, rng),
+    "camera": lambda x, rng: noise.camera(x, 1e-2, 0.02, (2.0, 1.5), rng),
+    "studies": lambda x, rng: Gaussian(0.5).apply(x, rng),
+}
+
+
+@pytest.mark.parametrize("name", _ALL)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(2, 3), (7, 5), (64, 64), (33, 90)])
+def test_every_degradation_keeps_shape_and_input_and_is_seeded(name: str, channels: int, size: tuple[int, int]) -> None:
+    clean = textured(*size, channels)
+    before = clean.copy()
+    noisy = _ALL[name](clean, np.random.default_rng(3))
+    assert noisy.shape == clean.shape
+    assert noisy.dtype == np.float32
+    assert np.isfinite(noisy).all()
+    assert not np.shares_memory(noisy, clean)
+    assert (clean == before).all()
+    assert (_ALL[name](clean, np.random.default_rng(3)) == noisy).all()
+    if min(size) > 6 and name != "jpeg":  # a gray JPEG leaves nothing to chance
+        assert (_ALL[name](clean, np.random.default_rng(4)) != noisy).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blind_is_seeded_finite_and_keeps_shapes(channels: int) -> None:
+    extremes = textured(37, 53, channels)
+    extremes[:10] = 0.0
+    extremes[-10:] = 1.0
+    for seed in range(150):
+        noisy = Blind().apply(extremes, np.random.default_rng(seed))
+        assert noisy.shape == extremes.shape
+        assert noisy.dtype == np.float32
+        assert np.isfinite(noisy).all()
+        assert (noisy == Blind().apply(extremes, np.random.default_rng(seed))).all()
+
+
+def test_blind_gives_each_kind_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    for name in ("gaussian", "camera", "correlated", "film_grain", "speckle", "salt_and_pepper"):
+        real = getattr(noise, name)
+
+        def spy(*args: object, _name: str = name, _real: Callable[..., Image] = real, **options: float) -> Image:
+            drawn.append(_name)
+            return _real(*args, **options)
+
+        monkeypatch.setattr(noise, name, spy)
+    clean = noise.as_stored(textured(8, 8))
+    kinds, unchanged, on_grid = [], 0, 0
+    for seed in range(3000):
+        drawn.clear()
+        noisy = Blind().apply(clean, np.random.default_rng(seed))
+        # film_grain draws its noise from gaussian.
+        kinds.append(drawn[0] if drawn else "none")
+        unchanged += not drawn and bool((noisy == clean).all())
+        on_grid += bool(np.abs(noisy * 255 - np.rint(noisy * 255)).max() < 1e-3)
+    shares = {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
+    assert shares == pytest.approx(
+        {
+            "gaussian": 0.55,
+            "camera": 0.20,
+            "correlated": 0.05,
+            "film_grain": 0.03,
+            "speckle": 0.03,
+            "salt_and_pepper": 0.02,
+            "none": 0.12,  # JPEG alone and identity
+        },
+        abs=0.025,
+    )
+    assert unchanged / 3000 == pytest.approx(0.07, abs=0.02)
+    # Only a fifth of the Gaussian share is neither clipped nor rounded.
+    assert on_grid / 3000 == pytest.approx(1 - 0.55 * 0.2, abs=0.025)
+
+
+def test_blind_reaches_its_strongest_noise_and_no_more() -> None:
+    only = Blind(gaussian=1.0, camera=0, correlated=0, grain=0, speckle=0, salt_and_pepper=0, jpeg_only=0, stored=0.0)
+    clean = flat(0.5, 1, 64)
+    levels = [float((only.apply(clean, np.random.default_rng(seed)) - 0.5).std()) for seed in range(300)]
+    assert max(levels) == pytest.approx(60 / 255, rel=0.05)
+    assert min(levels) < 3 / 255
+    assert np.mean(levels) == pytest.approx(30 / 255, rel=0.1)
