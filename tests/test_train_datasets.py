@@ -322,3 +322,11 @@ def test_too_few_pairs_are_refused() -> None:
     pair = numbered(40, 40), numbered(40, 40)
     with pytest.raises(UsageError, match="only 1 usable pairs of at least 64×64"):
         PairedSource([(numbered(64, 64), numbered(64, 64)), pair, pair], 1, 4, 64, 1)
+
+
+def test_a_folder_states_its_licences(tmp_path: Path) -> None:
+    assert loading.stated_licence(tmp_path) == "not stated"
+    (tmp_path / "SOURCES.csv").write_text(
+        "file,source,licence\na.jpg,me,CC0\nb.jpg,you,CC BY\nc.jpg,me,CC0\nd.jpg,me,\n"
+    )
+    assert loading.stated_licence(tmp_path) == "CC0: 2 files; CC BY: 1 files; not stated: 1 files"

@@ -181,5 +181,9 @@ def evaluate(model: str, clean: Path, sigma: float, protocol: str, record: bool)
 
 def _command() -> str:
     """The command as typed, but for the folders' places on this machine."""
-    words = [Path(word).name if word.startswith((".", "/")) else word for word in sys.argv[1:]]
-    return shlex.join(["python", "-m", "train", *words])
+
+    def shortened(word: str) -> str:
+        option, equals, value = word.rpartition("=")
+        return option + equals + (Path(value).name if value.startswith((".", "/", "~")) else value)
+
+    return shlex.join(["python", "-m", "train", *map(shortened, sys.argv[1:])])

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from folderdenoise.errors import ModelError
-from train import noise
+from train import halves, noise
 from train.architectures import NOISE_LEVEL_STRIDE, UNet, kmac_per_pixel, receptive_field
 from train.recipes import Recipe
 
@@ -36,12 +36,14 @@ Network = Any  # an openvino.CompiledModel: called with a list of inputs, gives 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What the card says about how the weights came to be."""
+    """What the card says about how the weights came to be. ``data`` and ``licence`` are of the training images."""
 
     command: str
     seconds: float
     megapixels: float
     data: str
+    licence: str
+    noise: str
     mean_shift: float = 0.0
 
 
@@ -88,9 +90,10 @@ def export(
     ``photographs`` ``(H, W, C)`` uint8, at least 128 pixels a side, are what parity and overlap are measured on.
     Raises :class:`ModelError` if ONNX and Keras differ by more than :data:`PARITY`; then nothing is replaced.
     """
-    if isinstance(recipe.network, UNet):
-        model = fold_batch_norm(model, recipe.network)
+    model = fold_batch_norm(model, recipe.network) if isinstance(recipe.network, UNet) else _copy(model)
+    halves.round_weights(model)
     proto, inputs = _to_onnx(model, recipe)
+    halves.store_halves(proto)
     graph = proto.SerializeToString()
     compiled = compile_graph(graph)
     multiple = recipe.network.size_multiple
@@ -112,9 +115,9 @@ def export(
         "mean_shift": round(facts.mean_shift, 4),
         "parameters": int(model.count_params()),
         "kmac_per_pixel": round(kmac_per_pixel(model), 2),
-        "training_data": recipe.training_data if facts.data == "" else facts.data,
-        "training_data_licence": recipe.training_data_licence,
-        "noise": recipe.noise_words,
+        "training_data": facts.data,
+        "training_data_licence": facts.licence,
+        "noise": facts.noise,
         "metrics": [],
         "sha256": hashlib.sha256(graph).hexdigest(),
         "licence": "Apache-2.0",
@@ -129,13 +132,20 @@ def export(
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    # A copy that was never compiled (keras.models.clone_model compiles) needs neither our losses to load nor room for
-    # the optimizer's state, which is twice the size of the weights.
-    copy = keras.Model.from_config(model.get_config())
-    copy.set_weights(model.get_weights())
-    copy.save(folder / "model.keras")
+    model.save(folder / "model.keras")
+    halves.compress(folder / "model.keras")
     (folder / "model.onnx").write_bytes(graph)
     write_card(folder, card)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """A copy that was never compiled: it needs neither our losses to load nor room for the optimizer's state.
+
+    (``keras.models.clone_model`` compiles.)
+    """
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:

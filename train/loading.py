@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -135,6 +137,16 @@ def load_pairs(noisy: Path, clean: Path, channels: int, smallest: int = 1) -> li
     for path in left.values():
         log.warning("left out: %s: no noisy version below %s", path, noisy)
     return pairs
+
+
+def stated_licence(folder: Path) -> str:
+    """The licences in the column ``licence`` of ``folder/SOURCES.csv``, each with its number of files, most first."""
+    try:
+        with (folder / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
+            counts = Counter(row.get("licence") or "not stated" for row in csv.DictReader(file))
+    except FileNotFoundError:
+        return "not stated"
+    return "; ".join(f"{licence}: {count} files" for licence, count in counts.most_common())
 
 
 def _images_below(folder: Path) -> list[Path]:

@@ -6,7 +6,6 @@ study, then, in the settings that the grids have chosen, the second and the thir
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import multiprocessing
@@ -133,10 +132,15 @@ def export_once(model: Model, findings: Findings, places: Places) -> None:
     if marker.is_file() and marker.read_text(encoding="utf-8") == _graph_hash(folder):
         return
     images = studydata.load(places.data, one.setting.data, one.setting.side)
-    recipe = dataclasses.replace(one.recipe, training_data_licence=images.licence or one.recipe.training_data_licence)
+    recipe = one.recipe
     source = ArraySource(images.train, images.held_out, recipe.noise, recipe.batch_size, recipe.seed, images.words)
     facts = export.TrainingFacts(
-        f"python -m train study --only {model.part} --data data", result.seconds, result.megapixels, result.data
+        f"python -m train study --only {model.part} --data data",
+        result.seconds,
+        result.megapixels,
+        result.data,
+        images.licence,
+        recipe.noise_words,
     )
     trained = keras.models.load_model(run / "model.keras", compile=False)
     export.export(trained, recipe, folder, facts, workshop.probes(source))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from folderdenoise import quality
 from folderdenoise.errors import UsageError
 from train.datasets import square
-from train.loading import Pixels, load_cifar10, load_digits, load_folder
+from train.loading import Pixels, load_cifar10, load_digits, load_folder, stated_licence
 from train.studies import Setting
 
 METRICS = ("psnr", "ssim", "mae", "mse")
@@ -27,15 +27,13 @@ _TEST_EVERY, _VALIDATION_EVERY = 5, 20
 
 @dataclass(frozen=True)
 class Images:
-    """``(N, side, side, C)`` uint8 each. ``words`` say what the training part is, ``licence`` whose terms it is under
-    (None: those the recipe names).
-    """
+    """``(N, side, side, C)`` uint8 each. ``words`` say what the training part is, ``licence`` its terms."""
 
     train: Pixels
     held_out: Pixels
     test: Pixels
     words: str
-    licence: str | None
+    licence: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _photographs(folder: Path | None, side: int) -> Images:
     others = squares[rest]
     training = np.arange(len(others)) % _VALIDATION_EVERY != 0
     words = f"{training.sum()} of {len(squares)} photographs, resized to {side}×{side}"
-    return Images(others[training], others[~training], squares[~rest], words, None)
+    return Images(others[training], others[~training], squares[~rest], words, stated_licence(folder))
 
 
 @lru_cache(maxsize=2)

@@ -75,12 +75,22 @@ def _source(recipe: Recipe, places: Places) -> Source:
 
 def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path, command: str) -> Path:
     progress = Progress(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
+    licence, noise = _provenance(recipe, places)
     facts = export.TrainingFacts(
-        command, progress.seconds, progress.pixels / 1e6, source.description, _mean_shift(source)
+        command, progress.seconds, progress.pixels / 1e6, source.description, licence, noise, _mean_shift(source)
     )
     folder = places.out / recipe.name
     export.export(model, recipe, folder, facts, probes(source))
     return folder
+
+
+def _provenance(recipe: Recipe, places: Places) -> tuple[str, str]:
+    """The licence of the training images and the noise on them, as far as anybody said."""
+    if places.noisy is not None and places.clean is not None:
+        return loading.stated_licence(places.clean), "that of the pairs of files"
+    if recipe.training_data_licence is not None or places.data is None:
+        return recipe.training_data_licence or "not stated", recipe.noise_words
+    return loading.stated_licence(places.data), recipe.noise_words
 
 
 def _mean_shift(source: Source) -> float:
