@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +17,9 @@ from pathlib import Path
 from . import images, quality
 from .engine import Denoiser
 from .errors import FolderDenoiseError, ModelError, OutputError, ReferenceImageError, UnreadableImageError
-from .folder import TEMPORARY_SUFFIX, Task
+from .folder import Task
 from .ledger import Row
+from .publish import published
 
 log = logging.getLogger(__name__)
 
@@ -214,42 +213,6 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def published(output: Path) -> Iterator[Path]:
-    """A temporary path beside ``output`` to write to; renamed to ``output`` if the block succeeds, else removed.
-
-    The bytes are on the disk before the name is. Raises :class:`OutputError` when the folder cannot be written to.
-    """
-    # A short name of its own: adding to a name of 255 bytes would be refused.
-    temporary = output.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(output)
-        _sync_folder(output.parent)
-    except OSError as error:
-        raise OutputError(
-            f"{output}: cannot be written ({error.strerror or error}). Check the permissions and the free space "
-            "of the output folder; what is finished is kept, and running again goes on from there."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Windows has no such call for folders, and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def run_batch(
