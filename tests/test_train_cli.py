@@ -108,6 +108,10 @@ def test_fit_does_not_overwrite_a_run_and_resumes_it_on_demand(
     assert exported.exit_code == 0
     card = json.loads((folder / "zoo" / "gray-mse" / "card.json").read_text("utf-8"))
     assert card["training"]["megapixels"] == pytest.approx(2 * 5400 * 28 * 28 / 1e6, abs=0.1)
+    # The card says what trained the weights, not what exported them.
+    assert card["command"].startswith("python -m train fit gray-mse --data data ")
+    assert card["command"].count("python -m train") == 2
+    assert str(folder) not in card["command"]
 
 
 @needs_tensorflow

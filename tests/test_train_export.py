@@ -331,7 +331,7 @@ def test_a_checkpoint_is_exported_with_its_averaged_weights(tmp_path: Path, monk
     trained = fit(recipe, source, places.runs / recipe.name, epochs=1)
     seen: list[Any] = []
     monkeypatch.setattr(export, "export", lambda *args: seen.extend(args))
-    workshop.export_checkpoint(recipe, places, "python -m train export gray-mse")
+    workshop.export_checkpoint(recipe, places)
     model, _, folder, facts, probes = seen
     assert folder == tmp_path / "out" / "gray-mse"
     assert facts.megapixels == pytest.approx(108 * 28 * 28 / 1e6)
@@ -348,4 +348,4 @@ def _digits(count: int) -> np.ndarray:
 def test_exporting_a_run_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     places = workshop.Places(None, None, None, tmp_path / "out", tmp_path / "runs")
     with pytest.raises(UsageError, match=r"gray-mse: holds no checkpoint\.keras"):
-        workshop.export_checkpoint(RECIPES["gray-mse"], places, "")
+        workshop.export_checkpoint(RECIPES["gray-mse"], places)

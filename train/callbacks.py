@@ -26,6 +26,8 @@ class Progress:
     epoch: int = 0
     seconds: float = 0.0
     pixels: int = 0
+    command: str = ""
+    """What trained the run, for the card: the call that began it, and each that resumed it."""
     limit_steps: int | None = None
     limit_seconds: float | None = None
 

@@ -101,7 +101,7 @@ def export(recipe: str, data: Path | None, noisy: Path | None, clean: Path | Non
     from train import recipes, workshop
 
     chosen = recipes.find(recipe)
-    folder = workshop.export_checkpoint(chosen, workshop.Places(data, noisy, clean, out, runs), _command())
+    folder = workshop.export_checkpoint(chosen, workshop.Places(data, noisy, clean, out, runs))
     click.echo(f"wrote {folder}")
 
 

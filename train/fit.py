@@ -52,12 +52,13 @@ def fit(
     epochs: int | None = None,
     resume: bool = False,
     mixed_bfloat16: bool | None = None,
+    command: str = "",
 ) -> keras.Model:
     """Train ``recipe`` on ``source`` and return the model with the weights to ship.
 
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
-    run goes on from there, to the limits given now. Raises :class:`UsageError` if there is nothing to resume, or if
-    there is and ``resume`` was not asked for.
+    run goes on from there, to the limits given now. ``command`` is what the card will name. Raises
+    :class:`UsageError` if there is nothing to resume, or if there is and ``resume`` was not asked for.
     """
     keras.utils.set_random_seed(recipe.seed)
     steps = None if minutes is not None else (epochs or recipe.epochs) * source.steps_per_epoch
@@ -74,6 +75,7 @@ def fit(
         run.mkdir(parents=True, exist_ok=True)
         model = _compiled(recipe, mixed_bfloat16)
     cut_history(run / "history.csv", progress.step)
+    progress.command = "; ".join(part for part in (progress.command, command) if part)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
 
     conditioned = isinstance(recipe.network, UNet)

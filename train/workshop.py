@@ -39,11 +39,11 @@ def fit_and_export(
     """Train ``recipe`` to its end and export it; returns the model's folder."""
     source = _source(recipe, places)
     run = places.runs / recipe.name
-    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume)
-    return _export(recipe, model, source, places, run, command)
+    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume, command=command)
+    return _export(recipe, model, source, places, run)
 
 
-def export_checkpoint(recipe: Recipe, places: Places, command: str) -> Path:
+def export_checkpoint(recipe: Recipe, places: Places) -> Path:
     """Export the latest checkpoint of a run, with the averaged weights where the schedule keeps them."""
     run = places.runs / recipe.name
     if not (run / "checkpoint.keras").is_file():
@@ -53,7 +53,7 @@ def export_checkpoint(recipe: Recipe, places: Places, command: str) -> Path:
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         recalibrate(model, source, batches=64)
-    return _export(recipe, model, source, places, run, command)
+    return _export(recipe, model, source, places, run)
 
 
 def record_metric(folder: Path, metric: dict[str, Any]) -> None:
@@ -73,11 +73,17 @@ def _source(recipe: Recipe, places: Places) -> Source:
     return recipe.data.load(places.data, recipe.noise, recipe.batch_size, recipe.seed)
 
 
-def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path, command: str) -> Path:
+def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path) -> Path:
     progress = Progress(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
     licence, noise = _provenance(recipe, places)
     facts = export.TrainingFacts(
-        command, progress.seconds, progress.pixels / 1e6, source.description, licence, noise, _mean_shift(source)
+        progress.command,
+        progress.seconds,
+        progress.pixels / 1e6,
+        source.description,
+        licence,
+        noise,
+        _mean_shift(source),
     )
     folder = places.out / recipe.name
     export.export(model, recipe, folder, facts, probes(source))
