@@ -311,3 +311,17 @@ def test_noise_level_target_is_the_standard_deviation_of_what_was_added(rng: np.
     assert target[:, :, -3:] == pytest.approx(0.2, rel=0.15)
     assert target[:, :, -3:].mean() == pytest.approx(0.2, rel=0.02)
     assert not noise_level_target(clean, clean).any()
+
+
+def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path) -> None:
+    plain = dataclasses.replace(CONDITIONED.network, batch_norm=False).build()
+    plain.save(tmp_path / "model.keras")
+    source = small_images()
+    tuned = fit(CONDITIONED, source, tmp_path / "run", epochs=1, start=tmp_path / "model.keras", mixed_bfloat16=False)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in tuned.layers)
+    moved = [np.abs(a - b).max() for a, b in zip(plain.get_weights(), tuned.get_weights(), strict=True)]
+    assert 0 < max(moved) < 0.5
+    with pytest.raises(UsageError, match=r"gone\.keras: no such"):
+        fit(CONDITIONED, source, tmp_path / "other", epochs=1, start=tmp_path / "gone.keras")
+    with pytest.raises(UsageError, match="only U-Nets"):
+        fit(PLAIN, source, tmp_path / "another", epochs=1, start=tmp_path / "model.keras")

@@ -8,7 +8,7 @@ used, so that a ``.keras`` file loads without this package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -85,6 +85,10 @@ class UNet:
     @property
     def size_multiple(self) -> int:
         return max(2 ** len(self.widths), NOISE_LEVEL_STRIDE)
+
+    def plain(self) -> UNet:
+        """The same network without BatchNorm: what is exported."""
+        return replace(self, batch_norm=False)
 
     def build(self) -> keras.Model:
         """The training model: ``image`` to ``denoised`` and ``noise_level``."""

@@ -81,7 +81,7 @@ class CosineRate(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self._schedule.rate * warm * cosine
         if share >= self._schedule.finish:
             loss = self.model.loss["denoised"]
-            if isinstance(loss, losses.CharbonnierThenMSE):
+            if isinstance(loss, losses.CharbonnierThenPSNR):
                 loss.finish.assign(1.0)
 
 

@@ -70,6 +70,11 @@ def _data_options(command):  # type: ignore[no-untyped-def]
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Train for so many epochs.")
 @click.option("--resume", is_flag=True, help="Go on with the run that --runs holds.")
+@click.option(
+    "--start",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Fine-tune an exported U-Net: the model.keras to start from.",
+)
 def fit(
     recipe: str,
     data: Path | None,
@@ -80,6 +85,7 @@ def fit(
     minutes: float | None,
     epochs: int | None,
     resume: bool,
+    start: Path | None,
 ) -> None:
     """Train RECIPE, then export it to OUT/NAME: model.keras, model.onnx, card.json."""
     from train import recipes, workshop
@@ -88,7 +94,7 @@ def fit(
         raise UsageError("--minutes and --epochs are two ways to say the same: give one of them")
     chosen = recipes.find(recipe)
     folder = workshop.fit_and_export(
-        chosen, workshop.Places(data, noisy, clean, out, runs), minutes, epochs, resume, _command()
+        chosen, workshop.Places(data, noisy, clean, out, runs), minutes, epochs, resume, _command(), start
     )
     click.echo(f"wrote {folder}")
 

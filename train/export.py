@@ -53,7 +53,7 @@ def fold_batch_norm(model: keras.Model, network: UNet) -> keras.Model:
     For a convolution W followed by γ·(x − μ)/√(σ² + ε) + β: W′ = W·γ/√(σ² + ε), b′ = β − μ·γ/√(σ² + ε). The result
     equals the model in inference mode.
     """
-    plain = _plain(network).build()
+    plain = network.plain().build()
     names = {layer.name for layer in model.layers}
     for layer in plain.layers:
         weights = model.get_layer(layer.name).get_weights()
@@ -64,18 +64,6 @@ def fold_batch_norm(model: keras.Model, network: UNet) -> keras.Model:
             weights = [weights[0] * scale, beta - mean * scale]
         layer.set_weights(weights)
     return plain
-
-
-def _plain(network: UNet) -> UNet:
-    return UNet(
-        network.channels,
-        network.widths,
-        network.blocks,
-        network.middle,
-        slope=network.slope,
-        batch_norm=False,
-        head_width=network.head_width,
-    )
 
 
 def export(
@@ -167,7 +155,7 @@ def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
     channels = recipe.network.channels
     image = tf.TensorSpec((None, None, None, channels), tf.float32, name="image")
     if isinstance(recipe.network, UNet):
-        head, body = _split(model, _plain(recipe.network))
+        head, body = _split(model, recipe.network.plain())
         signature = [image, tf.TensorSpec((), tf.float32, name="strength")]
 
         def serve(image: Any, strength: Any) -> dict[str, Any]:

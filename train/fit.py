@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,14 @@ def fit(
     resume: bool = False,
     mixed_bfloat16: bool | None = None,
     command: str = "",
+    start: Path | None = None,
 ) -> keras.Model:
     """Train ``recipe`` on ``source`` and return the model with the weights to ship.
 
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
-    run goes on from there, to the limits given now. ``command`` is what the card will name. Raises
-    :class:`UsageError` if there is nothing to resume, or if there is and ``resume`` was not asked for.
+    run goes on from there, to the limits given now. ``command`` is what the card will name. ``start`` is an exported
+    U-Net (a ``model.keras``) to train on from. Raises :class:`UsageError` if there is nothing to resume, or if there is
+    and ``resume`` was not asked for, or if ``start`` is no model of the recipe's network.
     """
     keras.utils.set_random_seed(recipe.seed)
     steps = None if minutes is not None else (epochs or recipe.epochs) * source.steps_per_epoch
@@ -73,7 +76,7 @@ def fit(
         if checkpoint.exists():
             raise UsageError(f"{run}: holds an earlier run: add --resume to go on with it, or remove that folder")
         run.mkdir(parents=True, exist_ok=True)
-        model = _compiled(recipe, mixed_bfloat16)
+        model = _compiled(recipe, mixed_bfloat16) if start is None else _started(recipe, mixed_bfloat16, start)
     cut_history(run / "history.csv", progress.step)
     progress.command = "; ".join(part for part in (progress.command, command) if part)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
@@ -197,6 +200,25 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
         loss["noise_level"] = "mean_absolute_error"
     # XLA compiles convolutions on a CPU to slower code than oneDNN's.
     model.compile(optimizer, loss, jit_compile=keras.backend.backend() == "jax")
+    return model
+
+
+def _started(recipe: Recipe, mixed_bfloat16: bool | None, start: Path) -> keras.Model:
+    """The recipe's network without BatchNorm, which is folded into an exported model, with the weights of ``start``.
+
+    Fine-tuning so mends what BatchNorm leaves behind: each training batch was normalised by its own few images and
+    kinds of noise, an image in use is normalised by the average over all.
+    """
+    if not isinstance(recipe.network, UNet):
+        raise UsageError(f"{recipe.name}: only U-Nets can be started from an exported model")
+    if not start.is_file():
+        raise UsageError(f"{start}: no such model.keras to start from")
+    model = _compiled(replace(recipe, network=recipe.network.plain()), mixed_bfloat16)
+    trained = keras.models.load_model(start, compile=False)
+    try:
+        model.set_weights(trained.get_weights())
+    except ValueError as error:
+        raise UsageError(f"{start}: is not a model of the network of {recipe.name}: {error}") from error
     return model
 
 

@@ -177,13 +177,13 @@ class Blind:
     ``stored`` is the share of the Gaussian images that is clipped and rounded to 8 bits; every other kind always is.
     """
 
-    gaussian: float = 0.55
-    camera: float = 0.2
-    correlated: float = 0.05
-    grain: float = 0.03
-    speckle: float = 0.03
+    gaussian: float = 0.62
+    camera: float = 0.15
+    correlated: float = 0.04
+    grain: float = 0.02
+    speckle: float = 0.02
     salt_and_pepper: float = 0.02
-    jpeg_only: float = 0.05
+    jpeg_only: float = 0.04
     sigma_max: float = 60 / 255
     stored: float = 0.8
 

@@ -14,7 +14,7 @@ from train.noise import Blind, Gaussian, Noise
 class Cosine:
     """AdamW: linear warm-up over ``warmup`` steps, then cosine to nearly zero; EMA weights are what ships.
 
-    ``finish`` is the progress from which the loss is the squared error (see ``CharbonnierThenMSE``).
+    ``finish`` is the progress from which the loss is the negative PSNR (see ``CharbonnierThenPSNR``).
     """
 
     rate: float = 3e-3
@@ -162,7 +162,7 @@ _RECIPES = (
         noise=Blind(),
         noise_words=_BLIND_WORDS,
         network=UNet(3, (32, 96, 160), blocks=1, middle=4),
-        loss="charbonnier-then-mse",
+        loss="charbonnier-then-psnr",
         schedule=Cosine(),
         batch_size=16,
         epochs=50,
@@ -175,7 +175,7 @@ _RECIPES = (
         noise=Blind(),
         noise_words=_BLIND_WORDS,
         network=UNet(1, (32, 96, 160), blocks=1, middle=4),
-        loss="charbonnier-then-mse",
+        loss="charbonnier-then-psnr",
         schedule=Cosine(),
         batch_size=16,
         epochs=50,

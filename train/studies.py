@@ -144,7 +144,7 @@ def unit(model: Model, setting: Setting, seed: int, quick: bool) -> Unit:
     return Unit(model.name, setting, recipe, 0.0 if quick else megapixels, QUICK_IMAGES if quick else None)
 
 
-def _sibling(original: str, network: UNet, schedule: Cosine, loss: str = "charbonnier-then-mse") -> Recipe:
+def _sibling(original: str, network: UNet, schedule: Cosine, loss: str = "charbonnier-then-psnr") -> Recipe:
     return dataclasses.replace(
         RECIPES[original], name=f"{original}-unet", network=network, loss=loss, schedule=schedule
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from folderdenoise.errors import UsageError
 from train import export, loading
 from train.datasets import PairedSource, Source
 from train.fit import Progress, fit, recalibrate
-from train.recipes import Recipe
+from train.recipes import Cosine, Recipe
 
 # What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
 _PROBE_SIDE = 512
@@ -34,12 +34,21 @@ class Places:
 
 
 def fit_and_export(
-    recipe: Recipe, places: Places, minutes: float | None, epochs: int | None, resume: bool, command: str
+    recipe: Recipe,
+    places: Places,
+    minutes: float | None,
+    epochs: int | None,
+    resume: bool,
+    command: str,
+    start: Path | None = None,
 ) -> Path:
-    """Train ``recipe`` to its end and export it; returns the model's folder."""
+    """Train ``recipe`` to its end, from ``start`` if it is given, and export it; returns the model's folder."""
     source = _source(recipe, places)
     run = places.runs / recipe.name
-    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume, command=command)
+    if start is not None and isinstance(recipe.schedule, Cosine):
+        # Without BatchNorm the full rate diverges; the figure of merit is what is left to better.
+        recipe = replace(recipe, schedule=replace(recipe.schedule, rate=recipe.schedule.rate / 6, finish=0.0))
+    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume, command=command, start=start)
     return _export(recipe, model, source, places, run)
 
 
