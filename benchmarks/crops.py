@@ -21,11 +21,11 @@ import click
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from peers import Method, Pixels, eight_bits, find_methods, read_pixels
+from peers import Method, Pixels, find_methods, read_pixels
 
 from folderdenoise import quality
 from folderdenoise.errors import FolderDenoiseError, UsageError
-from train.evaluate import add_noise
+from train.evaluate import add_noise, eight_bits
 
 KEYS = ("noisy", "clean", "sigma", "x", "y", "size", "label")
 GAP = 8

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from folderdenoise import images
 from folderdenoise.engine import Denoiser, Precision
 from folderdenoise.errors import UsageError
-from train.loading import load_image
+from train.evaluate import eight_bits
+from train.loading import images_below, load_image
 
 Pixels = NDArray[Any]
 
@@ -68,16 +69,9 @@ def _find(name: str, precision: Precision, threads: int | None) -> Method:
     )
 
 
-def eight_bits(image: Pixels) -> NDArray[np.uint8]:
-    """As a file would hold it: clipped to [0, 1] and rounded to 8 bits. uint8 is left as it is."""
-    if image.dtype == np.uint8:
-        return image
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
 def list_images(folder: Path) -> list[Path]:
     """All image files below ``folder`` in the order of their names. Raises UsageError if there are none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.EXTENSIONS and path.is_file())
+    found = images_below(folder)
     if not found:
         raise UsageError(f"{folder}: no images there")
     return found

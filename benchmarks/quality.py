@@ -28,12 +28,12 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from peers import Method, Pixels, eight_bits, find_methods, list_images, read_pixels
+from peers import Method, Pixels, find_methods, list_images, read_pixels
 
 from folderdenoise import quality
 from folderdenoise.engine import Precision
 from folderdenoise.errors import FolderDenoiseError, SuspectResultError, UsageError
-from train.evaluate import add_noise
+from train.evaluate import add_noise, eight_bits
 
 DEFAULT_METHODS = "noisy,opencv-nlm,skimage-nlm,tv,bayes-shrink,auto"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +73,8 @@ def evaluate(
     before, after = [], []
     for index, original in enumerate(originals):
         noisy = add_noise(original, sigma, index, protocol)
-        denoised = _eight_bits(denoiser.denoise(noisy).pixels)
-        before.append(quality.scores(_unclipped(noisy), _unclipped(original)))
+        denoised = eight_bits(denoiser.denoise(noisy).pixels)
+        before.append(quality.scores(noisy, original))
         after.append(quality.scores(denoised, original))
     return Evaluation(
         test_set=clean.name,
@@ -87,14 +88,11 @@ def evaluate(
     )
 
 
-def _eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """As a file would hold it: clipped to [0, 1] and rounded to 8 bits. uint8 is left as it is."""
     if pixels.dtype == np.uint8:
-        return pixels.astype(np.uint8, copy=False)
+        return pixels
     return np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def _unclipped(pixels: NDArray[np.uint8 | np.float32]) -> NDArray[np.uint8 | np.float32]:
-    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
 
 
 def _mean(values: list[float | None]) -> float:

@@ -90,10 +90,15 @@ def fit(
     callbacks.append(Checkpoint(run, progress))
 
     _train(model, source, progress, conditioned, callbacks)
+    use_averages(model, source)
+    return model
+
+
+def use_averages(model: keras.Model, source: Source) -> None:
+    """Put the averaged weights into ``model`` where its optimizer keeps them, with BatchNorm statistics to match."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         recalibrate(model, source, batches=64)
-    return model
 
 
 def _train(

@@ -76,7 +76,7 @@ def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of training images")
     pictures = []
-    for path in _images_below(folder):
+    for path in images_below(folder):
         try:
             picture = load_image(path, channels)
         except FolderDenoiseError as error:
@@ -112,10 +112,10 @@ def load_pairs(noisy: Path, clean: Path, channels: int, smallest: int = 1) -> li
     for folder in (noisy, clean):
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder of training images")
-    left = {path.relative_to(clean): path for path in _images_below(clean)}
+    left = {path.relative_to(clean): path for path in images_below(clean)}
     stems = {relative.with_suffix(""): relative for relative in left}
     pairs = []
-    for path in _images_below(noisy):
+    for path in images_below(noisy):
         relative = path.relative_to(noisy)
         match = relative if relative in left else stems.get(relative.with_suffix(""), relative)
         partner = left.pop(match, None)
@@ -149,5 +149,6 @@ def stated_licence(folder: Path) -> str:
     return "; ".join(f"{licence}: {count} files" for licence, count in counts.most_common())
 
 
-def _images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
+    """All image files below ``folder``, in the order of their names."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.EXTENSIONS and p.is_file())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from folderdenoise.errors import UsageError
 from train import export, loading
 from train.datasets import PairedSource, Source
-from train.fit import Progress, fit, recalibrate
+from train.fit import Progress, fit, use_averages
 from train.recipes import Cosine, Recipe
 
 # What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
@@ -59,9 +59,7 @@ def export_checkpoint(recipe: Recipe, places: Places) -> Path:
         raise UsageError(f"{run}: holds no checkpoint.keras: train first, or name the right folder with --runs")
     source = _source(recipe, places)
     model = keras.models.load_model(run / "checkpoint.keras")
-    if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-        recalibrate(model, source, batches=64)
+    use_averages(model, source)
     return _export(recipe, model, source, places, run)
 
 
