@@ -81,7 +81,7 @@ def test_field_of_plain_convolutions_is_the_sum_of_their_reaches() -> None:
         Autoencoder(1, (3, 4), extra_latent=1),
         Autoencoder(1, (2, 3, 4), activation="leaky", batch_norm=True),
         TINY_UNET,
-        UNet(1, (3, 4, 5), blocks=1, middle=2, head_width=3, batch_norm=False),
+        UNet(1, (3, 4, 5), blocks=1, middle=2, head_width=3),
     ],
     ids=repr,
 )

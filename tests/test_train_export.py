@@ -98,26 +98,18 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(model, SMALL, folder)
 
 
-def test_folding_batch_normalisation_changes_nothing(conditioned: Exported, rng: np.random.Generator) -> None:
-    folded = export.fold_batch_norm(conditioned.model, NETWORK)
-    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
-    image = rng.random((24, 40, 3), dtype=np.float32)
-    before, after = keras_output(conditioned.model, image), keras_output(folded, image)
-    assert np.abs(before["denoised"] - image).max() > 0.05
-    for name in ("denoised", "noise_level"):
-        assert after[name] == pytest.approx(before[name], abs=1e-5)
-
-
-def test_a_model_trained_in_bfloat16_is_folded_into_float32(rng: np.random.Generator) -> None:
+def test_a_model_trained_in_bfloat16_is_exported_in_float32(rng: np.random.Generator) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = randomised(NETWORK.build())
     finally:
         keras.config.set_dtype_policy("float32")
-    folded = export.fold_batch_norm(model, NETWORK)
-    assert {layer.compute_dtype for layer in folded.layers} == {"float32"}
+    deployable = export.deployable(model, NETWORK)
+    assert {layer.compute_dtype for layer in deployable.layers} == {"float32"}
     image = rng.random((16, 16, 3), dtype=np.float32)
-    assert keras_output(folded, image)["denoised"] == pytest.approx(keras_output(model, image)["denoised"], abs=0.02)
+    assert keras_output(deployable, image)["denoised"] == pytest.approx(
+        keras_output(model, image)["denoised"], abs=0.02
+    )
 
 
 @pytest.mark.parametrize("form", ["conditioned", "plain"])
@@ -161,11 +153,11 @@ def test_strength_blends_below_one_and_tells_of_more_noise_above(
     # The noise level is what the network sees, whatever it is told.
     for strength in (0.0, 0.5, 2.0):
         assert outputs[strength]["noise_level"] == pytest.approx(outputs[1.0]["noise_level"], abs=1e-6)
-    folded = export.fold_batch_norm(conditioned.model, NETWORK)
-    halves.round_weights(folded)
-    kernel, bias = folded.get_layer("told").get_weights()
-    folded.get_layer("told").set_weights([2.0 * kernel, bias])
-    twice = keras_output(folded, image)["denoised"]
+    deployable = export.deployable(conditioned.model, NETWORK)
+    halves.round_weights(deployable)
+    kernel, bias = deployable.get_layer("told").get_weights()
+    deployable.get_layer("told").set_weights([2.0 * kernel, bias])
+    twice = keras_output(deployable, image)["denoised"]
     assert np.abs(twice - outputs[1.0]["denoised"]).max() > 1e-3
     assert outputs[2.0]["denoised"] == pytest.approx(twice, abs=export.PARITY)
 

@@ -8,7 +8,7 @@ used, so that a ``.keras`` file loads without this package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -71,7 +71,8 @@ class UNet:
     denoiser is told how strong the noise is (FFDNet: K. Zhang et al., IEEE TIP 2018,
     https://arxiv.org/abs/1710.04026), but by its own estimate.
 
-    ``batch_norm`` models are for training; :func:`train.export.fold_batch_norm` turns them into plain ones.
+    There is no normalisation: what a file needs at inference is all that is trained. BatchNorm would normalise each
+    training batch by its own few images and kinds of noise, and a file in use by the average over all.
     """
 
     channels: int
@@ -79,16 +80,11 @@ class UNet:
     blocks: int
     middle: int
     slope: float = 0.1
-    batch_norm: bool = True
     head_width: int = 32
 
     @property
     def size_multiple(self) -> int:
         return max(2 ** len(self.widths), NOISE_LEVEL_STRIDE)
-
-    def plain(self) -> UNet:
-        """The same network without BatchNorm: what is exported."""
-        return replace(self, batch_norm=False)
 
     def build(self) -> keras.Model:
         """The training model: ``image`` to ``denoised`` and ``noise_level``."""
@@ -108,16 +104,7 @@ class UNet:
         x = image
         for index, (kernel, stride) in enumerate(((6, 2), (4, 2), (4, 2), (3, 1), (3, 1))):
             name = f"level{index}"
-            x = layers.Conv2D(
-                self.head_width,
-                kernel,
-                strides=stride,
-                padding="same",
-                use_bias=not self.batch_norm,
-                name=name,
-            )(x)
-            if self.batch_norm:
-                x = layers.BatchNormalization(name=f"{name}_bn")(x)
+            x = layers.Conv2D(self.head_width, kernel, strides=stride, padding="same", name=name)(x)
             x = layers.LeakyReLU(self.slope, name=f"{name}_act")(x)
         x = layers.Conv2D(1, 3, padding="same", bias_initializer=keras.initializers.Constant(-2.0), name="level_out")(x)
         return layers.Activation("softplus", dtype="float32", name="noise_level")(x)
@@ -149,14 +136,10 @@ class UNet:
         return x
 
     def _block(self, x: Any, width: int, name: str) -> Any:
-        y = layers.Conv2D(width, 3, padding="same", use_bias=not self.batch_norm, name=f"{name}_conv1")(x)
-        if self.batch_norm:
-            y = layers.BatchNormalization(name=f"{name}_conv1_bn")(y)
+        y = layers.Conv2D(width, 3, padding="same", name=f"{name}_conv1")(x)
         y = layers.LeakyReLU(self.slope, name=f"{name}_act")(y)
-        y = layers.Conv2D(width, 3, padding="same", use_bias=not self.batch_norm, name=f"{name}_conv2")(y)
-        if self.batch_norm:
-            # Zero gamma: each block starts as the identity (P. Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
-            y = layers.BatchNormalization(gamma_initializer="zeros", name=f"{name}_conv2_bn")(y)
+        # Zero at first: each block starts as the identity (H. Zhang et al. 2019, https://arxiv.org/abs/1901.09321).
+        y = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")(y)
         return layers.Add(name=f"{name}_add")([x, y])
 
 

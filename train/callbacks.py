@@ -28,6 +28,8 @@ class Progress:
     pixels: int = 0
     command: str = ""
     """What trained the run, for the card: the call that began it, and each that resumed it."""
+    rate_scale: float = 1.0
+    """What the schedule's rate is multiplied by: less for a run that started from trained weights."""
     limit_steps: int | None = None
     limit_seconds: float | None = None
 
@@ -78,7 +80,7 @@ class CosineRate(keras.callbacks.Callback):
         share = self._progress.share
         warm = min(1.0, (self._progress.step + 1) / self._schedule.warmup)
         cosine = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * share))
-        self.model.optimizer.learning_rate = self._schedule.rate * warm * cosine
+        self.model.optimizer.learning_rate = self._schedule.rate * self._progress.rate_scale * warm * cosine
         if share >= self._schedule.finish:
             loss = self.model.loss["denoised"]
             if isinstance(loss, losses.CharbonnierThenPSNR):

@@ -77,7 +77,7 @@ class CropSource:
         patches: Sequence[tuple[float, int]],
         seed: int,
         description: str,
-        draws: int = 3,
+        draws: int = 6,
     ) -> None:
         self._patches, self._batch_size, self._seed, self._noise, self._draws = (
             patches,

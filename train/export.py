@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from folderdenoise.errors import ModelError
 from train import halves, noise
-from train.architectures import NOISE_LEVEL_STRIDE, UNet, kmac_per_pixel, receptive_field
+from train.architectures import NOISE_LEVEL_STRIDE, Autoencoder, UNet, kmac_per_pixel, receptive_field
 from train.recipes import Recipe
 
 PARITY = 1e-4
@@ -47,25 +47,6 @@ class TrainingFacts:
     mean_shift: float = 0.0
 
 
-def fold_batch_norm(model: keras.Model, network: UNet) -> keras.Model:
-    """A plain float32 copy of a trained U-Net: every BatchNorm is folded into the convolution before it.
-
-    For a convolution W followed by γ·(x − μ)/√(σ² + ε) + β: W′ = W·γ/√(σ² + ε), b′ = β − μ·γ/√(σ² + ε). The result
-    equals the model in inference mode.
-    """
-    plain = network.plain().build()
-    names = {layer.name for layer in model.layers}
-    for layer in plain.layers:
-        weights = model.get_layer(layer.name).get_weights()
-        if f"{layer.name}_bn" in names:
-            norm = model.get_layer(f"{layer.name}_bn")
-            gamma, beta, mean, variance = norm.get_weights()
-            scale = gamma / np.sqrt(variance + norm.epsilon)
-            weights = [weights[0] * scale, beta - mean * scale]
-        layer.set_weights(weights)
-    return plain
-
-
 def export(
     model: keras.Model,
     recipe: Recipe,
@@ -78,7 +59,7 @@ def export(
     ``photographs`` ``(H, W, C)`` uint8, at least 128 pixels a side, are what parity and overlap are measured on.
     Raises :class:`ModelError` if ONNX and Keras differ by more than :data:`PARITY`; then nothing is replaced.
     """
-    model = fold_batch_norm(model, recipe.network) if isinstance(recipe.network, UNet) else _copy(model)
+    model = deployable(model, recipe.network)
     halves.round_weights(model)
     proto, inputs = _to_onnx(model, recipe)
     halves.store_halves(proto)
@@ -126,12 +107,13 @@ def export(
     write_card(folder, card)
 
 
-def _copy(model: keras.Model) -> keras.Model:
-    """A copy that was never compiled: it needs neither our losses to load nor room for the optimizer's state.
+def deployable(model: keras.Model, network: Autoencoder | UNet) -> keras.Model:
+    """A float32 copy of ``model`` that was never compiled.
 
-    (``keras.models.clone_model`` compiles.)
+    It needs neither our losses to load nor room for the optimizer's state, and shows the error of mixed precision to
+    nobody. (``keras.models.clone_model`` compiles.)
     """
-    copy = keras.Model.from_config(model.get_config())
+    copy = network.build()
     copy.set_weights(model.get_weights())
     return copy
 
@@ -155,7 +137,7 @@ def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
     channels = recipe.network.channels
     image = tf.TensorSpec((None, None, None, channels), tf.float32, name="image")
     if isinstance(recipe.network, UNet):
-        head, body = _split(model, recipe.network.plain())
+        head, body = _split(model, recipe.network)
         signature = [image, tf.TensorSpec((), tf.float32, name="strength")]
 
         def serve(image: Any, strength: Any) -> dict[str, Any]:
@@ -175,7 +157,7 @@ def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
 
 
 def _split(model: keras.Model, network: UNet) -> tuple[keras.Model, keras.Model]:
-    """Head (image to noise level) and body (image and level to residual) of a plain U-Net, with its weights."""
+    """Head (image to noise level) and body (image and level to residual) of a U-Net, with its weights."""
     image = keras.Input((None, None, network.channels), name="image")
     head = keras.Model(image, network.noise_level(image))
     level = keras.Input((None, None, 1), name="level")

@@ -10,14 +10,12 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
 from folderdenoise.errors import UsageError
@@ -25,9 +23,13 @@ from train import losses
 from train.architectures import NOISE_LEVEL_STRIDE, UNet
 from train.callbacks import Checkpoint, Clock, CosineRate, History, Progress, cut_history, plateau
 from train.datasets import Source
+from train.optimizers import ConvMuon
 from train.recipes import Cosine, Recipe
 
 log = logging.getLogger(__name__)
+
+START_RATE = 0.3
+"""Share of a schedule's rate at which a run that starts from trained weights begins."""
 
 
 def noise_level_target(noisy: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,7 +78,10 @@ def fit(
         if checkpoint.exists():
             raise UsageError(f"{run}: holds an earlier run: add --resume to go on with it, or remove that folder")
         run.mkdir(parents=True, exist_ok=True)
-        model = _compiled(recipe, mixed_bfloat16) if start is None else _started(recipe, mixed_bfloat16, start)
+        model = _compiled(recipe, mixed_bfloat16)
+        if start is not None:
+            _load_start(model, recipe, start)
+            progress.rate_scale = START_RATE
     cut_history(run / "history.csv", progress.step)
     progress.command = "; ".join(part for part in (progress.command, command) if part)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
@@ -90,15 +95,14 @@ def fit(
     callbacks.append(Checkpoint(run, progress))
 
     _train(model, source, progress, conditioned, callbacks)
-    use_averages(model, source)
+    use_averages(model)
     return model
 
 
-def use_averages(model: keras.Model, source: Source) -> None:
-    """Put the averaged weights into ``model`` where its optimizer keeps them, with BatchNorm statistics to match."""
+def use_averages(model: keras.Model) -> None:
+    """Put the averaged weights into ``model`` where its optimizer keeps them."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        recalibrate(model, source, batches=64)
 
 
 def _train(
@@ -160,26 +164,6 @@ def _epoch(
     return {name: value / images for name, value in sums.items()}
 
 
-def recalibrate(model: keras.Model, source: Source, batches: int) -> None:
-    """Measure the BatchNorm statistics anew for the weights as they are now, over ``batches`` fresh batches.
-
-    Averaged weights never ran a batch themselves, so the running statistics belong to other weights (Y. Wu and
-    J. Johnson, "Rethinking 'Batch' in BatchNorm", 2021, https://arxiv.org/abs/2105.07576, section 3.1).
-    """
-    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for index in range(batches):
-        # momentum k/(k+1) makes the running value the plain mean of all batches so far.
-        for norm in norms:
-            norm.momentum = index / (index + 1)
-        _, noisy = source.batch(10**9 + index, 1.0)
-        model(noisy, training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-
-
 def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
     conditioned = isinstance(recipe.network, UNet)
     use_bfloat16 = conditioned if mixed_bfloat16 is None else mixed_bfloat16
@@ -191,9 +175,10 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
         keras.config.set_dtype_policy(previous)
     schedule = recipe.schedule
     if isinstance(schedule, Cosine):
-        optimizer: keras.optimizers.Optimizer = keras.optimizers.AdamW(
+        optimizer: keras.optimizers.Optimizer = ConvMuon(
             schedule.rate,
             weight_decay=schedule.weight_decay,
+            adam_weight_decay=schedule.weight_decay,
             global_clipnorm=schedule.clip_norm,
             use_ema=True,
             ema_momentum=schedule.ema,
@@ -208,23 +193,17 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
     return model
 
 
-def _started(recipe: Recipe, mixed_bfloat16: bool | None, start: Path) -> keras.Model:
-    """The recipe's network without BatchNorm, which is folded into an exported model, with the weights of ``start``.
-
-    Fine-tuning so mends what BatchNorm leaves behind: each training batch was normalised by its own few images and
-    kinds of noise, an image in use is normalised by the average over all.
-    """
+def _load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
+    """Put the weights of the exported model ``start`` into ``model``."""
     if not isinstance(recipe.network, UNet):
         raise UsageError(f"{recipe.name}: only U-Nets can be started from an exported model")
     if not start.is_file():
         raise UsageError(f"{start}: no such model.keras to start from")
-    model = _compiled(replace(recipe, network=recipe.network.plain()), mixed_bfloat16)
     trained = keras.models.load_model(start, compile=False)
     try:
         model.set_weights(trained.get_weights())
     except ValueError as error:
         raise UsageError(f"{start}: is not a model of the network of {recipe.name}: {error}") from error
-    return model
 
 
 def _targets(clean: NDArray[np.float32], noisy: NDArray[np.float32], conditioned: bool) -> dict[str, Any]:

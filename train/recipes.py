@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from folderdenoise.errors import UsageError
@@ -12,17 +13,17 @@ from train.noise import Blind, Gaussian, Noise
 
 @dataclass(frozen=True)
 class Cosine:
-    """AdamW: linear warm-up over ``warmup`` steps, then cosine to nearly zero; EMA weights are what ships.
+    """Muon: linear warm-up over ``warmup`` steps, then cosine to nearly zero; EMA weights are what ships.
 
     ``finish`` is the progress from which the loss is the negative PSNR (see ``CharbonnierThenPSNR``).
     """
 
-    rate: float = 3e-3
+    rate: float = 2e-3
     warmup: int = 200
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999
-    finish: float = 0.8
+    finish: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ _RECIPES = (
         data=FolderCrops(3),
         noise=Blind(),
         noise_words=_BLIND_WORDS,
-        network=UNet(3, (32, 96, 160), blocks=1, middle=4),
+        network=UNet(3, (64, 96, 128), blocks=1, middle=1, head_width=24),
         loss="charbonnier-then-psnr",
         schedule=Cosine(),
         batch_size=16,
@@ -174,7 +175,7 @@ _RECIPES = (
         data=FolderCrops(1),
         noise=Blind(),
         noise_words=_BLIND_WORDS,
-        network=UNet(1, (32, 96, 160), blocks=1, middle=4),
+        network=UNet(1, (64, 96, 128), blocks=1, middle=1, head_width=24),
         loss="charbonnier-then-psnr",
         schedule=Cosine(),
         batch_size=16,

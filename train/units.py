@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from train import export, studydata
-from train.architectures import UNet, kmac_per_pixel
+from train.architectures import kmac_per_pixel
 from train.datasets import ArraySource, Batch
 from train.fit import Progress, fit
 from train.studies import Unit
@@ -105,8 +105,7 @@ def train_and_measure(unit: Unit, places: Places) -> None:
     source = PaddedSource(arrays, network.size_multiple)
     passes = max(1, round(unit.megapixels * 1e6 / (len(train) * unit.setting.side**2)))
     model = fit(unit.recipe, source, folder, epochs=passes)
-    if isinstance(network, UNet):
-        model = export.fold_batch_norm(model, network)
+    model = export.deployable(model, network)
     test = studydata.test_set(places.data, unit.setting, unit.limit)
     denoised = _denoise(model, test.noisy, network.size_multiple)
     scores = studydata.score(denoised, test.clean)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from folderdenoise.errors import UsageError
 from train import export, loading
 from train.datasets import PairedSource, Source
 from train.fit import Progress, fit, use_averages
-from train.recipes import Cosine, Recipe
+from train.recipes import Recipe
 
 # What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
 _PROBE_SIDE = 512
@@ -45,9 +45,6 @@ def fit_and_export(
     """Train ``recipe`` to its end, from ``start`` if it is given, and export it; returns the model's folder."""
     source = _source(recipe, places)
     run = places.runs / recipe.name
-    if start is not None and isinstance(recipe.schedule, Cosine):
-        # Without BatchNorm the full rate diverges; the figure of merit is what is left to better.
-        recipe = replace(recipe, schedule=replace(recipe.schedule, rate=recipe.schedule.rate / 6, finish=0.0))
     model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume, command=command, start=start)
     return _export(recipe, model, source, places, run)
 
@@ -59,7 +56,7 @@ def export_checkpoint(recipe: Recipe, places: Places) -> Path:
         raise UsageError(f"{run}: holds no checkpoint.keras: train first, or name the right folder with --runs")
     source = _source(recipe, places)
     model = keras.models.load_model(run / "checkpoint.keras")
-    use_averages(model, source)
+    use_averages(model)
     return _export(recipe, model, source, places, run)
 
 
