@@ -37,7 +37,7 @@ def stepped(model: keras.Model, optimizer: ConvMuon, scale: float = 1.0) -> dict
 
 @pytest.mark.parametrize("kernel", ["middle/kernel", "double/kernel"])
 def test_a_kernel_moves_in_all_directions_alike_and_as_far_as_under_adam(kernel: str) -> None:
-    step = stepped(network(), ConvMuon(0.01, weight_decay=None, adam_weight_decay=None))[kernel]
+    step = stepped(network(), ConvMuon(0.01, weight_decay=0.0))[kernel]
     values = np.linalg.svd(step.reshape(-1, step.shape[-1]), compute_uv=False)
     # Random gradients have singular values that differ by several times; five iterations make them nearly equal.
     assert values.max() < 1.9 * values.min()
@@ -52,7 +52,7 @@ def test_the_size_of_the_gradients_does_not_matter() -> None:
 
 
 def test_biases_and_the_ends_of_the_network_are_moved_by_adam() -> None:
-    steps = stepped(network(), ConvMuon(0.01, weight_decay=None, adam_weight_decay=None))
+    steps = stepped(network(), ConvMuon(0.01, weight_decay=0.0))
     for path in ("middle/bias", "residual/kernel", "residual/bias"):
         # The first step of Adam is the rate, whatever the gradient.
         assert np.abs(steps[path]) == pytest.approx(0.01, rel=1e-3)

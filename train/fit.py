@@ -178,7 +178,6 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
         optimizer: keras.optimizers.Optimizer = ConvMuon(
             schedule.rate,
             weight_decay=schedule.weight_decay,
-            adam_weight_decay=schedule.weight_decay,
             global_clipnorm=schedule.clip_norm,
             use_ema=True,
             ema_momentum=schedule.ema,
