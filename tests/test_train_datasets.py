@@ -233,7 +233,7 @@ def test_noise_is_fresh_in_every_epoch_and_for_every_image() -> None:
 
 def test_crops_lie_inside_and_reach_every_border_and_turn() -> None:
     photo, held_out = numbered(20, 24), numbered(20, 24, seed=1)
-    source = CropSource([photo], [held_out], NO_NOISE, 32, ((0.0, 16),), 1, "")
+    source = CropSource([photo], [held_out], NO_NOISE, 32, ((0.0, 16),), 1, "", draws=1)
     places = set()
     for step in range(12):
         clean, noisy = source.batch(step, 0.0)
@@ -287,7 +287,7 @@ def test_folder_recipes_hold_images_out(tmp_path: Path) -> None:
     # 21 images, each of one colour: the first and the twenty-first by name are held out.
     for index in range(21):
         pictures.save(tmp_path / f"{index:02}.png", np.full((40, 32, 3), 10 * index, np.uint8))
-    crops = FolderCrops(3, ((0.0, 32),)).load(tmp_path, NO_NOISE, 8, 1)
+    crops = FolderCrops(3, ((0.0, 32),), generated_share=0.0).load(tmp_path, NO_NOISE, 8, 1)
     resized = ResizedFolder(16).load(tmp_path, NO_NOISE, 8, 1)
     for source, steps in ((crops, 60), (resized, resized.steps_per_epoch)):
         trained = {int(as_bytes(image).min()) for step in range(steps) for image in source.batch(step, 0.0)[0]}

@@ -302,3 +302,19 @@ def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypa
         fit(CONDITIONED, source, tmp_path / "other", epochs=1, start=tmp_path / "gone.keras")
     with pytest.raises(UsageError, match="only U-Nets"):
         fit(PLAIN, source, tmp_path / "another", epochs=1, start=tmp_path / "model.keras")
+
+
+def test_a_gray_unet_begins_as_the_colour_one_it_is_started_from(tmp_path: Path, rng: np.random.Generator) -> None:
+    colour = dataclasses.replace(CONDITIONED.network, channels=3).build()
+    colour.set_weights([0.3 * rng.normal(size=weight.shape) for weight in colour.get_weights()])
+    colour.save(tmp_path / "model.keras")
+    still = dataclasses.replace(CONDITIONED, schedule=Cosine(rate=0.0, weight_decay=0.0))
+    start = tmp_path / "model.keras"
+    gray = fit(still, small_images(), tmp_path / "run", epochs=1, start=start, mixed_bfloat16=False)
+    image = rng.random((1, 16, 24, 1), dtype=np.float32)
+    expected = colour(np.repeat(image, 3, axis=3), training=False)
+    given = gray(image, training=False)
+    for name, value in given.items():
+        shown = keras.ops.convert_to_numpy(expected[name]).mean(axis=3, keepdims=True)
+        assert keras.ops.convert_to_numpy(value) == pytest.approx(shown, abs=1e-4)
+        assert np.abs(shown - image.mean()).max() > 0.05

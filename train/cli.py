@@ -73,7 +73,7 @@ def _data_options(command):  # type: ignore[no-untyped-def]
 @click.option(
     "--start",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Fine-tune an exported U-Net: the model.keras to start from.",
+    help="Fine-tune an exported U-Net: the model.keras to start from. A gray recipe takes a colour one, too.",
 )
 def fit(
     recipe: str,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from folderdenoise.errors import UsageError
+from train import generated
 from train.loading import Pixels, load_cifar10, load_digits, load_folder
 from train.noise import Noise
 
@@ -65,7 +66,7 @@ class CropSource:
 
     Of ``draws`` random crops the one with the most detail is taken: photographs have large blurred areas that teach
     little. ``patches`` is the curriculum: ``(from progress, patch size)`` pairs; the number of pixels of a batch stays
-    that of ``batch_size`` patches of the first size.
+    that of ``batch_size`` patches of the first size. Of the crops, a share ``widening_share`` comes from ``widening``.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class CropSource:
         seed: int,
         description: str,
         draws: int = 6,
+        widening: Sequence[Pixels] = (),
+        widening_share: float = 0.0,
     ) -> None:
         self._patches, self._batch_size, self._seed, self._noise, self._draws = (
             patches,
@@ -88,6 +91,7 @@ class CropSource:
         )
         smallest = max(size for _, size in patches)
         self._train = [image for image in train if min(image.shape[:2]) >= smallest]
+        self._widening, self._widening_share = widening, widening_share
         self._held_out = [image for image in held_out if min(image.shape[:2]) >= smallest]
         if not self._train or not self._held_out:
             raise UsageError(
@@ -108,9 +112,13 @@ class CropSource:
 
     def _crop(self, size: int, rng: np.random.Generator) -> Pixels:
         best, most = None, -1.0
+        # Chosen before the draws: a page of text has more detail than any photograph.
+        widened = self._widening_share > 0.0 and rng.random() < self._widening_share
+        image = self._widening[int(rng.integers(len(self._widening)))] if widened else self._train[0]
         for _ in range(self._draws):
-            last = len(self._train) - 1
-            image = self._train[min(int(np.searchsorted(self._cumulative, rng.random())), last)]
+            if not widened:
+                last = len(self._train) - 1
+                image = self._train[min(int(np.searchsorted(self._cumulative, rng.random())), last)]
             top = int(rng.integers(image.shape[0] - size + 1))
             left = int(rng.integers(image.shape[1] - size + 1))
             crop = image[top : top + size, left : left + size]
@@ -219,17 +227,34 @@ class ResizedFolder:
 
 @dataclass(frozen=True)
 class FolderCrops:
-    """Random crops at full resolution from a folder of images: the production models' way."""
+    """Random crops at full resolution from a folder of images: the production models' way.
+
+    A share ``generated_share`` of the crops comes from ``pictures`` pictures that the project makes itself.
+    """
 
     channels: int = 3
     patches: tuple[tuple[float, int], ...] = ((0.0, 64), (0.7, 96), (0.9, 128))
+    generated_share: float = 0.12
+    pictures: int = 128
 
     def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
         smallest = max(size for _, size in self.patches)
         train, held_out = _split(load_folder(_needed(data), self.channels, smallest))
         megapixels = sum(image.shape[0] * image.shape[1] for image in train) / 1e6
         description = f"{len(train)} images, {megapixels:.0f} megapixels"
-        return CropSource(train, held_out, noise, batch_size, self.patches, seed, description)
+        if self.generated_share > 0.0:
+            description += f"; {self.generated_share:.0%} of the crops from {self.pictures} generated pictures"
+        return CropSource(
+            train,
+            held_out,
+            noise,
+            batch_size,
+            self.patches,
+            seed,
+            description,
+            widening=generated.Pictures(self.pictures, self.channels, seed),
+            widening_share=self.generated_share,
+        )
 
 
 DataSpec = Digits | Cifar10 | ResizedFolder | FolderCrops

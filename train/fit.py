@@ -193,16 +193,28 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
 
 
 def _load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
-    """Put the weights of the exported model ``start`` into ``model``."""
+    """Put the weights of the exported model ``start`` into ``model``, a gray one those of a colour one, too."""
     if not isinstance(recipe.network, UNet):
         raise UsageError(f"{recipe.name}: only U-Nets can be started from an exported model")
     if not start.is_file():
         raise UsageError(f"{start}: no such model.keras to start from")
     trained = keras.models.load_model(start, compile=False)
+    weights = trained.get_weights()
+    if recipe.network.channels == 1 and trained.inputs[0].shape[-1] == 3:
+        weights = [_grayed(weight, variable.path) for weight, variable in zip(weights, trained.weights, strict=True)]
     try:
-        model.set_weights(trained.get_weights())
+        model.set_weights(weights)
     except ValueError as error:
         raise UsageError(f"{start}: is not a model of the network of {recipe.name}: {error}") from error
+
+
+def _grayed(weight: NDArray[np.float32], path: str) -> NDArray[np.float32]:
+    """A weight of a colour U-Net, so that a gray image gives the mean over the channels of what three of it gave."""
+    if path.startswith(("first/kernel", "level0/kernel")):
+        return weight.sum(axis=2, keepdims=True)
+    if path.startswith("residual/"):
+        return weight.mean(axis=2, keepdims=True) if weight.ndim == 4 else weight.mean(keepdims=True)
+    return weight
 
 
 def _targets(clean: NDArray[np.float32], noisy: NDArray[np.float32], conditioned: bool) -> dict[str, Any]:

@@ -5,11 +5,7 @@ All functions take a clean image ``(H, W, C)`` float32 in [0, 1] (sRGB-encoded, 
 units as the image (25/255 = 0.098). Unless a docstring says otherwise the result is *not* clipped: the last step,
 :func:`as_stored`, clips and rounds as a file would.
 
-References
-----------
-Camera noise: A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw data",
-IEEE TIP 2008, https://doi.org/10.1109/TIP.2008.2001399; the way through the camera's pipeline follows S. Guo et
-al., "Toward convolutional blind denoising of real photographs", CVPR 2019, https://arxiv.org/abs/1807.04686.
+The noise of cameras has a module of its own: :mod:`train.camera`.
 """
 
 from __future__ import annotations
@@ -19,9 +15,8 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from train.camera import Image, camera, draw
 
 
 class Noise(Protocol):
@@ -89,67 +84,21 @@ def salt_and_pepper(clean: Image, share: float, rng: np.random.Generator) -> Ima
 
 
 def jpeg(clean: Image, quality: int, rng: np.random.Generator) -> Image:
-    """Compress as JPEG of ``quality`` 1 to 100, chroma 4:2:0 or 4:4:4 by chance. Clips and rounds to 8 bits."""
+    """Compress as JPEG of ``quality`` 1 to 100, chroma 4:2:0 or 4:4:4 by chance. Clips and rounds to 8 bits.
+
+    The grid of 8×8 blocks (16×16 for the chroma of 4:2:0) lies anywhere, as in an image that was cropped afterwards.
+    """
     stored = np.clip(np.rint(clean * 255.0), 0, 255).astype(np.uint8)
+    top, left = (int(offset) for offset in rng.integers(0, 16, 2))
+    stored = cv2.copyMakeBorder(stored, top, 0, left, 0, cv2.BORDER_REFLECT).reshape(
+        clean.shape[0] + top, clean.shape[1] + left, clean.shape[2]
+    )
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if rng.random() < 0.5 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     options = [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     _, encoded = cv2.imencode(".jpg", stored[..., ::-1], options)
     flag = cv2.IMREAD_GRAYSCALE if clean.shape[2] == 1 else cv2.IMREAD_COLOR
-    decoded = cv2.imdecode(encoded, flag).reshape(clean.shape)[..., ::-1]
+    decoded = cv2.imdecode(encoded, flag).reshape(stored.shape)[top:, left:, ::-1]
     return decoded.astype(np.float32) / np.float32(255.0)
-
-
-def to_linear(encoded: Image) -> Image:
-    """sRGB-encoded [0, 1] to linear light [0, 1] (IEC 61966-2-1)."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def to_srgb(linear: Image) -> Image:
-    """Linear light to sRGB-encoded [0, 1] (IEC 61966-2-1); negative light stays negative on the linear branch."""
-    curve = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, 12.92 * linear, curve).astype(np.float32)
-
-
-_DEMOSAIC_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
-_DEMOSAIC_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
-
-
-def camera(clean: Image, shot: float, read: float, gains: tuple[float, float], rng: np.random.Generator) -> Image:
-    """Camera noise: Poisson-Gaussian in linear light, on a Bayer mosaic, demosaiced, then sRGB-encoded.
-
-    Only the noise passes the (bilinear) demosaicing, which is linear, so the image keeps its detail while the noise
-    gets the blotches and the channel differences of a real file.
-
-    Parameters
-    ----------
-    shot
-        Variance per unit of light: the variance at linear intensity x is ``shot·x + read²``.
-    read
-        Standard deviation of the read noise, in linear units.
-    gains
-        White-balance gains of red and blue (green 1). A channel that was amplified by g has g times the shot
-        variance and g times the read noise. Ignored for gray images, which have no mosaic.
-    """
-    linear = to_linear(np.clip(clean, 0.0, 1.0))
-    gain = np.array([gains[0], 1.0, gains[1]], np.float32) if clean.shape[2] == 3 else np.ones(1, np.float32)
-    noise = np.sqrt(shot * gain * linear + (read * gain) ** 2) * _normal(clean.shape, rng)
-    if clean.shape[2] == 3:
-        noise = _demosaic(noise, int(rng.integers(4)))
-    return to_srgb(np.asarray(linear + noise, np.float32))
-
-
-def _demosaic(noise: Image, phase: int) -> Image:
-    """Keep the Bayer sites of ``noise`` (phase 0 to 3: where red sits in the 2×2 cell) and interpolate the others."""
-    row, column = divmod(phase, 2)
-    mosaic = np.zeros_like(noise)
-    mosaic[row::2, column::2, 0] = noise[row::2, column::2, 0]
-    mosaic[1 - row :: 2, 1 - column :: 2, 2] = noise[1 - row :: 2, 1 - column :: 2, 2]
-    mosaic[row::2, 1 - column :: 2, 1] = noise[row::2, 1 - column :: 2, 1]
-    mosaic[1 - row :: 2, column::2, 1] = noise[1 - row :: 2, column::2, 1]
-    kernels = (_DEMOSAIC_RED_BLUE, _DEMOSAIC_GREEN, _DEMOSAIC_RED_BLUE)
-    # BORDER_REFLECT_101 keeps the parity of the mosaic at the border.
-    planes = [cv2.filter2D(mosaic[..., c], -1, kernels[c], borderType=cv2.BORDER_REFLECT_101) for c in range(3)]
-    return np.stack(planes, axis=-1)
 
 
 def as_stored(image: Image) -> Image:
@@ -177,13 +126,13 @@ class Blind:
     ``stored`` is the share of the Gaussian images that is clipped and rounded to 8 bits; every other kind always is.
     """
 
-    gaussian: float = 0.62
-    camera: float = 0.15
+    gaussian: float = 0.54
+    camera: float = 0.22
     correlated: float = 0.04
-    grain: float = 0.02
+    grain: float = 0.03
     speckle: float = 0.02
     salt_and_pepper: float = 0.02
-    jpeg_only: float = 0.04
+    jpeg_only: float = 0.05
     sigma_max: float = 60 / 255
     stored: float = 0.8
 
@@ -204,11 +153,7 @@ class Blind:
             noisy = gaussian(clean, float(rng.uniform(0.0, self.sigma_max)), rng, correlation)
             return as_stored(noisy) if rng.random() < self.stored else noisy
         if kind == 1:
-            # Shot noise log-uniform from base ISO to a very dark room; read noise follows it loosely.
-            shot = float(np.exp(rng.uniform(np.log(1e-4), np.log(2e-2))))
-            read = float(np.exp(0.5 * np.log(shot) + rng.normal(-1.2, 0.4))) * 0.3
-            noisy = camera(clean, shot, read, (rng.uniform(1.2, 2.6), rng.uniform(1.2, 2.6)), rng)
-            return self._compressed(noisy, rng, 0.5)
+            return self._compressed(camera(clean, draw(rng), rng), rng, 0.7)
         if kind == 2:
             noisy = correlated(clean, float(rng.uniform(0.0, 35 / 255)), float(rng.uniform(1.1, 2.5)), rng)
             return self._compressed(noisy, rng, 0.3)
