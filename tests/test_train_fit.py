@@ -33,7 +33,7 @@ AVERAGED = dataclasses.replace(PLAIN, schedule=Cosine(rate=1e-2, warmup=2, ema=0
 CONDITIONED = dataclasses.replace(
     RECIPES["gray-leaky"],
     network=UNet(1, (4,), blocks=1, middle=1, head_width=4),
-    schedule=Cosine(rate=1e-2, warmup=2, ema=0.8, finish=0.75),
+    schedule=Cosine(rate=1e-2, warmup=2, ema=0.8),
 )
 
 
@@ -85,21 +85,19 @@ class Run:
     folder: Path
     model: keras.Model
     rates: list[float]
-    finishes: list[float]
     batches: dict[int, np.ndarray]
 
 
 @pytest.fixture(scope="module")
 def conditioned(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("conditioned") / "run"
-    rates, finishes, batches = [], [], {}
+    rates, batches = [], {}
     batch_end = callbacks.Clock.on_train_batch_end
     source = crops()
     make = source.batch
 
     def spy(self: callbacks.Clock, batch: int, logs: dict[str, float] | None = None) -> None:
         rates.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
-        finishes.append(float(keras.ops.convert_to_numpy(self.model.loss["denoised"].finish)))
         batch_end(self, batch, logs)
 
     def recorded(step: int, progress: float) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +109,7 @@ def conditioned(tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.setattr(callbacks.Clock, "on_train_batch_end", spy)
         patch.setattr(source, "batch", recorded)
         model = fit(CONDITIONED, source, folder, epochs=2, mixed_bfloat16=False)
-    return Run(folder, model, rates, finishes, batches)
+    return Run(folder, model, rates, batches)
 
 
 def test_loss_falls_and_history_has_a_row_for_every_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +168,6 @@ def test_a_killed_run_with_growing_patches_and_averaged_weights_goes_on_as_well(
     for one, other in zip(whole, pieces, strict=True):
         for name in ("loss", "val_loss", "val_noise_level_loss"):
             assert float(other[name]) == pytest.approx(float(one[name]), rel=0.01)
-    assert float(keras.ops.convert_to_numpy(resumed.loss["denoised"].finish)) == 1.0
 
 
 def test_averaged_weights_ship_and_the_checkpoint_keeps_those_that_were_trained(conditioned: Run) -> None:
@@ -198,7 +195,6 @@ def test_the_schedule_of_a_conditioned_run(conditioned: Run) -> None:
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[8] == pytest.approx(0.5e-2, rel=0.01)
     assert rates[-1] < 0.05e-2
-    assert conditioned.finishes == [0.0] * 12 + [1.0] * 4
     # Batches are made ahead, yet each has the patch size that belongs to its own step.
     sizes = [conditioned.batches[step].shape[1] for step in range(16)]
     assert sizes == [16] * 8 + [24] * 8

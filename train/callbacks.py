@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from train import losses
 from train.recipes import Cosine, Plateau
 
 CHECKPOINT_SECONDS = 120.0
@@ -70,7 +69,7 @@ class Clock(keras.callbacks.Callback):
 
 
 class CosineRate(keras.callbacks.Callback):
-    """The rate of a :class:`~train.recipes.Cosine` schedule at every step, and the change of loss near its end."""
+    """The rate of a :class:`~train.recipes.Cosine` schedule at every step."""
 
     def __init__(self, schedule: Cosine, progress: Progress) -> None:
         super().__init__()
@@ -81,10 +80,6 @@ class CosineRate(keras.callbacks.Callback):
         warm = min(1.0, (self._progress.step + 1) / self._schedule.warmup)
         cosine = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * share))
         self.model.optimizer.learning_rate = self._schedule.rate * self._progress.rate_scale * warm * cosine
-        if share >= self._schedule.finish:
-            loss = self.model.loss["denoised"]
-            if isinstance(loss, losses.CharbonnierThenPSNR):
-                loss.finish.assign(1.0)
 
 
 def plateau(schedule: Plateau) -> list[keras.callbacks.Callback]:

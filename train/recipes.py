@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from folderdenoise.errors import UsageError
@@ -13,17 +12,13 @@ from train.noise import Blind, Gaussian, Noise
 
 @dataclass(frozen=True)
 class Cosine:
-    """Muon: linear warm-up over ``warmup`` steps, then cosine to nearly zero; EMA weights are what ships.
-
-    ``finish`` is the progress from which the loss is the negative PSNR (see ``CharbonnierThenPSNR``).
-    """
+    """Muon: linear warm-up over ``warmup`` steps, then cosine to nearly zero; EMA weights are what ships."""
 
     rate: float = 2e-3
     warmup: int = 200
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999
-    finish: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -163,7 +158,7 @@ _RECIPES = (
         noise=Blind(),
         noise_words=_BLIND_WORDS,
         network=UNet(3, (64, 96, 128), blocks=1, middle=1, head_width=24),
-        loss="charbonnier-then-psnr",
+        loss="charbonnier",
         schedule=Cosine(),
         batch_size=16,
         epochs=50,
@@ -176,7 +171,7 @@ _RECIPES = (
         noise=Blind(),
         noise_words=_BLIND_WORDS,
         network=UNet(1, (64, 96, 128), blocks=1, middle=1, head_width=24),
-        loss="charbonnier-then-psnr",
+        loss="charbonnier",
         schedule=Cosine(),
         batch_size=16,
         epochs=50,

@@ -144,18 +144,15 @@ def unit(model: Model, setting: Setting, seed: int, quick: bool) -> Unit:
     return Unit(model.name, setting, recipe, 0.0 if quick else megapixels, QUICK_IMAGES if quick else None)
 
 
-def _sibling(original: str, network: UNet, schedule: Cosine, loss: str = "charbonnier-then-psnr") -> Recipe:
+def _sibling(original: str, network: UNet, loss: str = "charbonnier") -> Recipe:
     return dataclasses.replace(
-        RECIPES[original], name=f"{original}-unet", network=network, loss=loss, schedule=schedule
+        RECIPES[original], name=f"{original}-unet", network=network, loss=loss, schedule=Cosine()
     )
 
 
 # Our U-Net with no more parameters than the original, and far fewer operations.
 _GRAY_UNET = UNet(1, (32, 48), blocks=2, middle=2, head_width=8)
 _RGB_UNET = UNet(3, (32, 48), blocks=2, middle=2, head_width=8)
-# The first study is judged by MAE: Charbonnier, which is nearly that, to the end; the others by PSNR.
-_FOR_MAE = Cosine()
-_FOR_MSE = Cosine(finish=0.8)
 
 _MNIST = Setting("mnist", 28, 0.5)
 _CIFAR = Setting("cifar10", 32, 0.3)
@@ -172,7 +169,7 @@ _MODELS = (
         goals=(Goal("mae", 0.0327, 0.028),), ships=True,
     ),
     Model(
-        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET, _FOR_MAE), 800, setting=_MNIST,
+        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 800, setting=_MNIST,
         sibling_of=("gray-mnist",),
     ),
     Model(
@@ -180,7 +177,7 @@ _MODELS = (
         goals=(Goal("mae", 0.0594, 0.050),), ships=True,
     ),
     Model(
-        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET, _FOR_MAE), 300, setting=_CIFAR,
+        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET), 300, setting=_CIFAR,
         sibling_of=("rgb-cifar",),
     ),
     Model(
@@ -189,7 +186,7 @@ _MODELS = (
     ),
     Model(
         "gray-mse-unet", "gray-mse", 2,
-        _sibling("gray-mse", UNet(1, (8, 16), blocks=1, middle=1, head_width=4), _FOR_MSE), 450,
+        _sibling("gray-mse", UNet(1, (8, 16), blocks=1, middle=1, head_width=4)), 450,
         sibling_of=("gray-mse",),
     ),
     Model("gray-hybrid", "gray-hybrid", 2, RECIPES["gray-hybrid"], 450, seeds=3, goals=_HYBRID_GOALS, ships=True),
@@ -200,7 +197,7 @@ _MODELS = (
     ),
     Model(
         "gray-hybrid-unet", "gray-hybrid", 2,
-        _sibling("gray-hybrid", UNet(1, (12, 20), blocks=1, middle=1, head_width=8), _FOR_MSE, "mse+ssim"), 450,
+        _sibling("gray-hybrid", UNet(1, (12, 20), blocks=1, middle=1, head_width=8), "mse+ssim"), 450,
         sibling_of=("gray-hybrid",),
     ),
     Model(
@@ -208,13 +205,13 @@ _MODELS = (
         goals=(Goal("psnr", 22.70, 23.70), Goal("ssim", 0.8371)), ships=True,
     ),
     Model(
-        "gray-deep-unet", "gray-deep", 2, _sibling("gray-deep", _GRAY_UNET, _FOR_MSE, "mse+ssim"), 450,
+        "gray-deep-unet", "gray-deep", 2, _sibling("gray-deep", _GRAY_UNET, "mse+ssim"), 450,
         sibling_of=("gray-deep",),
     ),
     Model("rgb-relu", "rgb-relu", 3, _RELU, 200, seeds=5, goals=_RELU_GOALS, ships=True),
     Model("rgb-leaky", "rgb-leaky", 3, _LEAKY, 200, seeds=5, goals=(Goal("ssim", 0.9485), Goal("mse", 0.000941))),
     Model(
-        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET, _FOR_MSE), 200,
+        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET), 200,
         sibling_of=("rgb-relu", "rgb-leaky"),
     ),
 )  # fmt: skip

@@ -79,8 +79,8 @@ decides, not other test images."""
 
 _SIBLINGS = """\
 Same data, same noise, same number of images seen; our U-Net with residual output, with no more parameters and fewer
-operations than the original. Its loss: Charbonnier for the first study (judged by MAE), the study's combined loss for
-`gray-hybrid` and `gray-deep`, Charbonnier and then MSE otherwise. Mean over seeds for the original, one seed for the
+operations than the original. Its loss: the study's combined loss for `gray-hybrid` and `gray-deep`, Charbonnier
+otherwise. Mean over seeds for the original, one seed for the
 sibling; kMAC: thousands of multiply-accumulates a pixel."""
 
 
