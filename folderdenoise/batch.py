@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import islice
-from pathlib import Path
 
-from . import images, quality
+from . import pages
 from .engine import Denoiser
-from .errors import FolderDenoiseError, ModelError, OutputError, ReferenceImageError, UnreadableImageError
+from .errors import (
+    AbandonedError,
+    FolderDenoiseError,
+    ModelError,
+    OutputError,
+    UnreadableImageError,
+)
 from .folder import Task
-from .ledger import Row
-from .publish import published
+from .pages import Settings as Settings
+from .publish import Gate
+from .table import Row
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What changes the pixels of a result, besides the model. ``text`` is what the ledger's ``settings`` says."""
-
-    strength: float = 1.0
-    max_megapixels: float = 2000.0
-    text: str = ""
+GRACE_SECONDS = 1.2
+"""How long files under way may take to finish when a run is interrupted."""
+_TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Outcome:
 
     task: Task
     rows: tuple[Row, ...]
+    is_unreadable: bool = False
+    """The source did not decode to its end: somebody may still be writing it."""
 
     @property
     def status(self) -> str:
@@ -97,11 +99,16 @@ def process_file(task: Task, denoiser: Denoiser, settings: Settings) -> Outcome:
     """
     started = time.monotonic()
     base = Row(file=task.relative, strength=settings.strength, settings=settings.text)
+    with contextlib.suppress(UnreadableImageError):
+        size, mtime = pages.identity(task.source)
+        base = replace(base, source_bytes=size, source_mtime_ns=mtime)
+    is_unreadable = False
     try:
-        rows = _process(task, denoiser, settings, base)
+        rows = pages.process(task, denoiser, settings, base)
     except (OutputError, ModelError):
         raise
     except FolderDenoiseError as error:
+        is_unreadable = isinstance(error, UnreadableImageError)
         # Rooms that see pixels only cannot name the file.
         message = str(error)
         rows = [_failed(base, message if str(task.source) in message else f"{task.source}: {message}")]
@@ -112,107 +119,25 @@ def process_file(task: Task, denoiser: Denoiser, settings: Settings) -> Outcome:
         log.exception("%s: unexpected error", task.source)
         rows = [_failed(base, f"{task.source}: unexpected {type(error).__name__}: {error}. Please report it.")]
     seconds = time.monotonic() - started
-    outcome = Outcome(task, tuple(rows))
+    outcome = Outcome(task, tuple(rows), is_unreadable)
     rate = outcome.megapixels / seconds if outcome.status == "done" and seconds > 0 else None
     finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    stamped = (replace(row, seconds=seconds, megapixels_per_second=rate, finished_at=finished) for row in rows)
-    return Outcome(task, tuple(stamped))
-
-
-def _process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> list[Row]:
-    identity = _identity(task.source)
-    file = images.read(task.source, max_megapixels=settings.max_megapixels)
-    reference, complaint = _reference(task, settings)
-    base = replace(base, source_sha256=_sha256(task.source))
-    if _identity(task.source) != identity:
-        raise UnreadableImageError(f"{task.source}: changed while it was read. Run again when it is complete.")
-    base = replace(base, source_bytes=identity[0], source_mtime_ns=identity[1])
-    pages, rows = [], []
-    for index, page in enumerate(file.pages):
-        result = denoiser.denoise(page.pixels, settings.strength)
-        pages.append(replace(page, pixels=result.pixels))
-        height, width, channels = page.pixels.shape
-        row = replace(
-            base,
-            page=index + 1,
-            width=width,
-            height=height,
-            channels=channels,
-            bit_depth=file.encoding.bit_depth,
-            model=result.model,
-            noise_before=quality.noise_level(page.pixels),
-            noise_after=quality.noise_level(result.pixels),
+    stamped = (
+        replace(
+            row,
+            seconds=seconds,
+            megapixels_per_second=rate,
+            finished_at=finished,
+            pages=len(rows),
+            model_sha256=denoiser.card_for(row.channels).sha256 if row.channels else None,
         )
-        notes = list(file.notes)
-        if reference is not None and index < len(reference.pages):
-            row, note = _compared(row, page, pages[-1], reference.pages[index])
-            complaint = note or complaint
-        rows.append(replace(row, notes="; ".join([*notes, *([complaint] if complaint else [])])))
-    with published(task.output) as temporary:
-        written = images.write(replace(file, pages=tuple(pages)), temporary)
-    notes_of = [dict.fromkeys(part for part in [row.notes, *written] if part) for row in rows]
-    return [
-        replace(row, output=str(task.output), notes="; ".join(notes)) for row, notes in zip(rows, notes_of, strict=True)
-    ]
-
-
-def _compared(
-    row: Row, noisy: images.Picture, denoised: images.Picture, reference: images.Picture
-) -> tuple[Row, str | None]:
-    """The row with its scores against the reference, or as it was with a complaint."""
-    try:
-        after = quality.scores(denoised.pixels, reference.pixels)
-        before = quality.scores(noisy.pixels, reference.pixels)
-    except ReferenceImageError as error:
-        return row, f"not compared: {error}"
-    gain = after.psnr - before.psnr if after.psnr != before.psnr else 0.0
-    ssim_gain = None if after.ssim is None or before.ssim is None else after.ssim - before.ssim
-    scored = replace(
-        row,
-        psnr=after.psnr,
-        ssim=after.ssim,
-        mse=after.mse,
-        mae=after.mae,
-        psnr_gain=gain,
-        ssim_gain=ssim_gain,
+        for row in rows
     )
-    return scored, None
-
-
-def _reference(task: Task, settings: Settings) -> tuple[images.ImageFile | None, str | None]:
-    """The clean version of a task, or why there is none. It never makes the file itself fail."""
-    if task.reference is None:
-        return None, None
-    try:
-        return images.read(task.reference, max_megapixels=settings.max_megapixels), None
-    except FolderDenoiseError as error:
-        return None, f"no reference: {error}"
+    return replace(outcome, rows=tuple(stamped))
 
 
 def _failed(base: Row, why: str) -> Row:
     return replace(base, status="failed", notes=why)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be opened ({error.strerror}). Check that it is there.") from error
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    with _readable(path):
-        status = path.stat()
-        return status.st_size, status.st_mtime_ns
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with _readable(path), path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def run_batch(
@@ -223,39 +148,57 @@ def run_batch(
     *,
     jobs: int,
     stop: threading.Event | None = None,
+    on_tick: Callable[[], None] | None = None,
 ) -> None:
     """Process ``tasks`` with ``jobs`` files under way at once; ``on_outcome`` is called in this thread, file by file.
 
-    ``stop`` ends the run after the files under way. Errors that concern the whole run end it the same way and are
-    raised when the files under way are done; their outcomes are delivered first.
+    ``stop`` ends the run: files under way have GRACE_SECONDS to be done, then they are abandoned, and nothing of them
+    is published. Errors that concern the whole run end it when the files under way are done; their outcomes are
+    delivered first. ``on_tick`` is called in this thread several times a second while there is something to wait for.
     """
     stop = stop or threading.Event()
+    gate = Gate()
+
+    def work(task: Task) -> Outcome:
+        with gate.enter():
+            return process_file(task, denoiser, settings)
+
     remaining = iter(tasks)
+    pending: set[Future[Outcome]] = set()
     fatal: FolderDenoiseError | None = None
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="denoise") as pool:
-        pending: set[Future[Outcome]] = set()
-        try:
-            while True:
-                if fatal is None and not stop.is_set():
-                    # A short queue: a list of 200,000 tasks must not become 200,000 futures.
-                    for task in islice(remaining, jobs + 1 - len(pending)):
-                        pending.add(pool.submit(process_file, task, denoiser, settings))
-                if not pending:
-                    break
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    if future.cancelled():
-                        continue
-                    try:
-                        outcome = future.result()
-                    except (OutputError, ModelError) as error:
-                        fatal = fatal or error
-                        pending = {other for other in pending if not other.cancel()}
-                    else:
-                        on_outcome(outcome)
-        except BaseException:
-            for future in pending:
-                future.cancel()
-            raise
+    deadline: float | None = None
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="denoise")
+    try:
+        while True:
+            if stop.is_set():
+                deadline = deadline or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() > deadline:
+                    gate.close()
+            elif fatal is None:
+                # A short queue: a list of 200,000 tasks must not become 200,000 futures.
+                pending.update(pool.submit(work, task) for task in islice(remaining, jobs + 1 - len(pending)))
+            # What was published before the gate closed is delivered, too: its thread needs a moment to say so.
+            finished, pending = wait(pending, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished:
+                if future.cancelled():
+                    continue
+                try:
+                    outcome = future.result()
+                except AbandonedError:
+                    continue
+                except (OutputError, ModelError) as error:
+                    fatal = fatal or error
+                else:
+                    on_outcome(outcome)
+            if fatal is not None or stop.is_set():
+                pending = {future for future in pending if not future.cancel()}
+            if on_tick is not None:
+                on_tick()
+            if not gate.is_open or (not pending and (fatal is not None or stop.is_set() or not finished)):
+                break
+    finally:
+        gate.close()
+        # Abandoned threads go on until they see that their gate is closed.
+        pool.shutdown(wait=False, cancel_futures=True)
     if fatal is not None:
         raise fatal

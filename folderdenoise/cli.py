@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +14,10 @@ import click
 
 from . import __version__
 from .errors import FolderDenoiseError
+from .options import Choices, job_options
 
 if TYPE_CHECKING:
+    from .job import Listener
     from .zoo import ModelCard
 
 _INTERRUPTED = 130
@@ -29,7 +34,7 @@ class _Commands(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted at once: run again to go on; finished files are kept.", err=True)
-            ctx.exit(_INTERRUPTED)
+            _leave_at_once(_INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +45,7 @@ def main() -> None:
     \b
     folderdenoise run ./scans                     results in ./scans-denoised
     folderdenoise run ./scans --dry-run           what would be done
+    folderdenoise watch ./inbox                   the same for all that arrives
     folderdenoise models                          which models there are
 
     Exit codes: 0 all done; 1 some files failed, the rest is done; 2 wrong usage; 4 output not writable or disk full;
@@ -48,99 +54,104 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for the results. Default: INPUT-denoised beside it.",
-)
-@click.option(
-    "--model",
-    default="auto",
-    show_default=True,
-    help="A name from 'folderdenoise models', or a model's folder.",
-)
-@click.option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    help="0 changes nothing, 1 all.",
-)
-@click.option(
-    "--reference",
-    type=click.Path(path_type=Path),
-    help="Folder with clean versions, by the same relative path: fills PSNR, SSIM, MSE and MAE in metrics.csv.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "f32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="auto: bf16 for 8-bit images where the processor has it, else f32.",
-)
-@click.option("--tile", type=click.IntRange(min=64), help="Side of the tiles in pixels. Smaller needs less memory.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Files under way at once. Default: chosen from the cores.")
-@click.option("--include", multiple=True, metavar="PATTERN", help="Only files that match, like '*.tif' or 'box1/*'.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not the files that match.")
-@click.option("--no-recursive", is_flag=True, help="Leave sub-folders out.")
-@click.option("--overwrite", is_flag=True, help="Do files again whose result exists. Originals are never overwritten.")
-@click.option(
-    "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
-    default=2000.0,
-    show_default=True,
-    help="Refuse larger images: a guard against decompression bombs.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
-@click.option("-v", "--verbose", is_flag=True, help="Say why files are skipped, and more about each.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
-def run(
-    source: Path,
-    out: Path | None,
-    model: str,
-    strength: float,
-    reference: Path | None,
-    precision: str,
-    tile: int | None,
-    jobs: int | None,
-    include: Sequence[str],
-    exclude: Sequence[str],
-    no_recursive: bool,
-    overwrite: bool,
-    max_megapixels: float,
-    dry_run: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+@job_options
+def run(choices: Choices) -> None:
     """Denoise INPUT, a folder (with its sub-folders) or one file.
 
     Writes the same tree of files, denoised, and a metrics.csv with one row for each image. Originals are never
-    changed. Files whose result exists are skipped, so a run that was interrupted goes on where it was.
+    changed. The same command again does what is missing, has changed or has failed, and skips the rest: a run that was
+    interrupted goes on where it was.
     """
-    from . import folder, job
+    from . import job
+
+    if choices.dry_run:
+        _show_plan(choices)
+        return
+    with _listening(choices) as listener:
+        code = job.run(choices.order, choices.selection, listener)
+    _leave(code)
+
+
+@main.command()
+@job_options
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Seconds that a file must not have changed before it is taken.",
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Look through the folder every so many seconds. Default: wait for word of changes, poll where none arrives.",
+)
+@click.option("--existing/--no-existing", default=True, show_default=True, help="Take files that are there already.")
+@click.option("--once", is_flag=True, help="End when all that is there is done.")
+@click.option("--move-done", type=click.Path(path_type=Path), help="Move originals here when their result is there.")
+@click.option("--move-failed", type=click.Path(path_type=Path), help="Move originals here that cannot be denoised.")
+@click.option("--health", type=click.Path(path_type=Path), help="File to touch while all is well, with the counts.")
+def watch(
+    choices: Choices,
+    settle: float,
+    poll: float | None,
+    existing: bool,
+    once: bool,
+    move_done: Path | None,
+    move_failed: Path | None,
+    health: Path | None,
+) -> None:
+    """Watch the folder INPUT and denoise what arrives there.
+
+    A file is taken when it has stopped changing and decodes to its end. Files that are there at the start are taken,
+    too; a watch that is started again goes on where it was, and --retry-failed takes files that failed before once
+    more. Ends with Ctrl-C (exit code 130) or SIGTERM (0).
+    """
+    from . import watch as room
+    from .inbox import Habits
+
+    if choices.dry_run:
+        _show_plan(choices)
+        return
+    habits = Habits(settle, poll, existing, once, move_done, move_failed, health)
+    with _listening(choices) as listener:
+        code = room.watch(choices.order, choices.selection, habits, listener)
+    _leave(code)
+
+
+def _show_plan(choices: Choices) -> None:
+    from . import job
     from .console import Console
 
-    selection = folder.Selection(not no_recursive, include, exclude, overwrite)
-    order = job.Order(
-        source,
-        out or folder.default_out(source),
-        model,
-        strength,
-        reference,
-        precision,
-        tile,
-        jobs,
-        max_megapixels,
-    )
-    console = Console(as_json=as_json, verbose=verbose, quiet=quiet)
-    if dry_run:
-        console.show_plan(job.plan(order, selection))
+    console = Console(as_json=choices.as_json, verbose=choices.verbose, quiet=choices.quiet)
+    console.show_plan(job.plan(choices.order, choices.selection))
+
+
+@contextlib.contextmanager
+def _listening(choices: Choices) -> Iterator[Listener]:
+    from .console import Both, Console
+
+    console = Console(as_json=choices.as_json, verbose=choices.verbose, quiet=choices.quiet)
+    if choices.log is None:
+        yield console
         return
-    code = job.run(order, selection, console)
+    from .logfile import LogFile
+
+    with LogFile(choices.log, verbose=choices.verbose) as logfile:
+        yield Both(console, logfile)
+
+
+def _leave(code: int) -> None:
+    if code == _INTERRUPTED:
+        _leave_at_once(code)
     click.get_current_context().exit(code)
+
+
+def _leave_at_once(code: int) -> None:
+    # An ordinary exit would wait for the threads of abandoned files, and one file may take minutes.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 
 import click
@@ -20,6 +21,7 @@ from rich.text import Text
 
 from .batch import Outcome, Report
 from .folder import Plan
+from .job import Listener
 
 
 class Console:
@@ -41,9 +43,9 @@ class Console:
             if self._as_json:
                 click.echo(_json({"file": task.relative, "source": task.source, "output": task.output}))
             else:
-                click.echo(f"{_shown(task.source)} -> {_shown(task.output)}")
+                click.echo(f"{shown(task.source)} -> {shown(task.output)}")
         for skipped in (*plan.unreadable, *plan.skipped) if self._verbose else plan.unreadable:
-            click.echo(f"skipped {_shown(skipped.path)}: {skipped.reason}", err=True)
+            click.echo(f"skipped {shown(skipped.path)}: {skipped.reason}", err=True)
         if not self._quiet:
             message = f"Dry run: {len(plan.tasks)} to do, {len(plan.skipped)} skipped; nothing was touched."
             click.echo(message, err=self._as_json)
@@ -53,10 +55,20 @@ class Console:
         self._total = len(plan.tasks) + len(plan.unreadable)
         if self._verbose:
             for skipped in plan.skipped:
-                self._say(f"skipped {_shown(skipped.path)}: {skipped.reason}")
+                self.skipped(skipped.path, skipped.reason)
         if not self._quiet and self._terminal.is_terminal and self._total:
             self._bar = _Bar(self._terminal, self._total)
             self._bar.__enter__()
+
+    def skipped(self, path: Path, reason: str) -> None:
+        """With ``-v``, a line for a file that is left alone."""
+        if self._verbose:
+            self._say(f"skipped {shown(path)}: {reason}")
+
+    def noted(self, message: str) -> None:
+        """A line, unless it is to be quiet."""
+        if not self._quiet:
+            self._say(message)
 
     def warned(self, message: str) -> None:
         """One line on standard error."""
@@ -72,7 +84,9 @@ class Console:
         if failed:
             self._terminal.print(Text(f"failed: {outcome.notes}"))
         elif not self._quiet and not self._as_json and (self._bar is None or self._verbose):
-            self._say(f"[{self._count}/{self._total}] {_line(outcome, self._verbose)}")
+            # A watch has no total.
+            place = f"[{self._count}/{self._total}] " if self._total else ""
+            self._say(f"{place}{describe(outcome, verbose=self._verbose)}")
         if self._bar is not None:
             self._bar.advance(outcome.megapixels)
 
@@ -90,6 +104,43 @@ class Console:
             self._terminal.print(Text(line))
         else:
             click.echo(line)
+
+
+class Both:
+    """A listener that tells two others."""
+
+    def __init__(self, first: Listener, second: Listener) -> None:
+        self._both = (first, second)
+
+    def started(self, plan: Plan) -> None:
+        """The plan is made; work begins."""
+        for listener in self._both:
+            listener.started(plan)
+
+    def skipped(self, path: Path, reason: str) -> None:
+        """A file is left alone."""
+        for listener in self._both:
+            listener.skipped(path, reason)
+
+    def noted(self, message: str) -> None:
+        """How things stand."""
+        for listener in self._both:
+            listener.noted(message)
+
+    def warned(self, message: str) -> None:
+        """Something to know, which stops nothing."""
+        for listener in self._both:
+            listener.warned(message)
+
+    def finished_file(self, outcome: Outcome) -> None:
+        """One file is done or failed."""
+        for listener in self._both:
+            listener.finished_file(outcome)
+
+    def finished(self, report: Report, interrupted: bool) -> None:
+        """All is done, or the run was interrupted."""
+        for listener in self._both:
+            listener.finished(report, interrupted)
 
 
 class _Bar:
@@ -124,9 +175,10 @@ class _Bar:
         self._progress.update(self._task, advance=1, done=self._megapixels, rate=rate)
 
 
-def _line(outcome: Outcome, verbose: bool) -> str:
+def describe(outcome: Outcome, *, verbose: bool) -> str:
+    """A file that is done, in a few words."""
     first = outcome.rows[0]
-    parts = [_shown(outcome.task.relative), f"{outcome.megapixels:.2g} MP"]
+    parts = [shown(outcome.task.relative), f"{outcome.megapixels:.2g} MP"]
     if len(outcome.rows) > 1:
         parts.append(f"{len(outcome.rows)} pages")
     if first.noise_before is not None and first.noise_after is not None:
@@ -141,7 +193,7 @@ def _line(outcome: Outcome, verbose: bool) -> str:
     return ", ".join(parts)
 
 
-def _shown(path: object) -> str:
+def shown(path: object) -> str:
     """A path that any terminal can print: undecodable bytes and control characters escaped."""
     text = str(path).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -13,6 +13,7 @@ import numpy as np
 from . import quality, zoo
 from .errors import ImageInputError, SuspectResultError, UsageError
 from .runtime import Graph, has_bf16
+from .scratch import bands, release
 from .tiles import Floats, Pixels, denoise_tiled
 from .zoo import ModelCard
 
@@ -84,8 +85,8 @@ class Denoiser:
         self._lock = threading.Lock()
 
     def card_for(self, channels: int) -> ModelCard:
-        """The card of the model that takes images of 1 or 3 channels."""
-        return self._cards[channels]
+        """The card of the model that takes images of 1 or 3 channels, or the first 3 of 4 (print colours)."""
+        return self._cards[min(channels, 3)]
 
     def preload(self, channels: int) -> None:
         """Compile the model for 8-bit images of 1 or 3 channels now: a damaged one shows before work starts.
@@ -99,7 +100,7 @@ class Denoiser:
         """``denoise(pixels, strength).pixels``."""
         return self.denoise(pixels, strength).pixels
 
-    def denoise(self, pixels: Pixels, strength: float = 1.0) -> Denoised:
+    def denoise(self, pixels: Pixels, strength: float = 1.0, into: Pixels | None = None) -> Denoised:
         """Denoise one image.
 
         Parameters
@@ -110,6 +111,8 @@ class Denoiser:
         strength : float
             0 returns the input as it is, 1 denoises as much as the model finds right. Up to 2 for models that
             are conditioned on it.
+        into : array, optional
+            Where the result goes, of the shape and dtype of ``pixels`` but other memory; by default a new array.
 
         Raises
         ------
@@ -128,23 +131,32 @@ class Denoiser:
         card = self._cards[image.shape[2]]
         _check_strength(strength, card)
         precision = self._choose_precision(image.dtype)
+        target = np.empty(pixels.shape, pixels.dtype) if into is None else into
+        target = target.reshape(image.shape)
         if strength == 0:
-            return Denoised(pixels.copy(), card.name, None, precision)
+            for rows in bands(image):
+                target[rows] = image[rows]
+                release(target)
+            return Denoised(target.reshape(pixels.shape), card.name, None, precision)
         try:
-            result, noise = self._run(image, card, precision, strength)
+            noise = self._run(image, card, precision, strength, target)
         except SuspectResultError:
             if precision == "f32":
                 raise
             precision = "f32"
-            result, noise = self._run(image, card, precision, strength)
-        return Denoised(result.reshape(pixels.shape), card.name, noise, precision)
+            noise = self._run(image, card, precision, strength, target)
+        return Denoised(target.reshape(pixels.shape), card.name, noise, precision)
 
-    def _run(self, image: Pixels, card: ModelCard, precision: str, strength: float) -> tuple[Pixels, float | None]:
+    def _run(self, image: Pixels, card: ModelCard, precision: str, strength: float, into: Pixels) -> float | None:
+        """Fill ``into`` with the result; the noise that the model saw."""
         network = _Network(self._graph(card, precision), image.shape[2], strength)
-        result = denoise_tiled(image, network, tile=self._tile, overlap=card.overlap, multiple=card.size_multiple)
+        result = denoise_tiled(
+            image, network, tile=self._tile, overlap=card.overlap, multiple=card.size_multiple, into=into
+        )
         if fault := quality.objection(image, result, card.mean_shift):
             raise SuspectResultError(f"{card.name}: {fault}. {_SUSPECT_ADVICE}")
-        return result, network.noise_level
+        release(image, result)
+        return network.noise_level
 
     def _choose_precision(self, dtype: np.dtype[Any]) -> Literal["f32", "bf16"]:
         if self._precision == "f32" or (self._precision == "auto" and dtype != np.uint8):
@@ -240,8 +252,9 @@ def _check_image(pixels: Pixels) -> Pixels:
             f"An image is uint8, uint16, float16, float32 or float64: convert and scale it first. {received}"
         )
     if pixels.dtype.kind == "f":
-        low, high = float(pixels.min()), float(pixels.max())  # NaN passes through both
-        if not abs(low) + abs(high) < float(np.finfo(np.float32).max):
+        limit = float(np.finfo(np.float32).max)
+        # NaN passes through both. float() first: half-precision sums overflow.
+        if not all(abs(float(pixels[r].min())) + abs(float(pixels[r].max())) < limit for r in bands(pixels)):
             raise ImageInputError(f"The image has NaN, infinite or huge values. {received}")
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
 

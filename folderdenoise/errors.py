@@ -45,6 +45,14 @@ class OutputError(FolderDenoiseError):
     exit_code = 4
 
 
+class OutputBusyError(OutputError):
+    """Another run is writing into the output folder."""
+
+
+class AbandonedError(OutputError):
+    """A result that came too late: its run was interrupted."""
+
+
 class ModelError(FolderDenoiseError):
     """A model that is missing, damaged or of an unknown form."""
 

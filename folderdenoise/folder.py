@@ -8,17 +8,16 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
 from .errors import UsageError
+from .naming import Names, Originals, output_name
+from .tree import Found, Skipped, Tree
 
-METRICS_NAME = "metrics.csv"
-TEMPORARY_SUFFIX = ".folderdenoise-part"
-
-_JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin"})
+_RIVALS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,10 @@ class Task:
     output: Path
     reference: Path | None = None
 
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file or folder that is left alone, and why."""
-
-    path: Path
-    reason: str
+    @property
+    def out(self) -> Path:
+        """The output folder, in which ``output`` is as deep as ``relative`` says."""
+        return self.output.parents[self.relative.count("/")]
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of the input are taken. Patterns are shell wildcards on the relative path or the name alone."""
+    """Which files of the input are taken. Patterns are shell wildcards on the relative path or the name alone.
+
+    ``overwrite``: also those that are done. ``retry_failed``: of those that an earlier run did, the failed ones.
+    """
 
     recursive: bool = True
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     overwrite: bool = False
+    retry_failed: bool = False
 
     def refuses(self, relative: str) -> str | None:
         """Why the file ``relative`` is not wanted, or None."""
@@ -71,6 +71,47 @@ class Selection:
         return None
 
 
+class Planner:
+    """Makes a file into a :class:`Task`. ``suffix`` (".png") is what results are stored as, None: as they were."""
+
+    def __init__(
+        self, source: Path, out: Path, selection: Selection, reference: Path | None = None, suffix: str | None = None
+    ) -> None:
+        self._root = source.parent if source.is_file() else source
+        self._real_root = self._root.resolve()
+        self._out = out
+        self._selection = selection
+        self._suffix = suffix
+        self._references = _References(reference)
+        self._originals = Originals(source, out)
+        self._names = Names(out, suffix)
+
+    def reason_to_refuse(self, found: Found) -> str | None:
+        """Why a file is not for this run, whatever is in it, or None."""
+        suffix = found.path.suffix.lower()
+        if reason := self._selection.refuses(found.relative):
+            return reason
+        if suffix not in EXTENSIONS and suffix not in UNSUPPORTED_EXTENSIONS:
+            return f"not an image ({suffix or 'no suffix'})"
+        if found.is_link and not Path(os.path.realpath(found.path)).is_relative_to(self._real_root):
+            return "a symbolic link out of the folder: not followed"
+        return None
+
+    def task(self, found: Found) -> Task:
+        """The task of a file. Raises :class:`UsageError` where the result would replace an original."""
+        output = self._out / output_name(found.relative, self._suffix)
+        self._originals.refuse(output)
+        return Task(found.path, found.relative, output, self._references.find(found.relative))
+
+    def rival(self, found: Found) -> str | None:
+        """The file that was there before and has a result of the same name, or None."""
+        return self._names.rival(found.relative, output_name(found.relative, self._suffix))
+
+    def forget(self, relative: str) -> None:
+        """A file is gone, and its result's name free for another."""
+        self._names.forget(relative, output_name(relative, self._suffix))
+
+
 def default_out(source: Path) -> Path:
     """The sibling ``INPUT-denoised`` of a folder, or of a file without its suffix."""
     source = source.absolute()
@@ -79,30 +120,40 @@ def default_out(source: Path) -> Path:
     return source.with_name((source.stem if source.is_file() else source.name) + "-denoised")
 
 
-def make_plan(source: Path, out: Path, selection: Selection, reference: Path | None = None) -> Plan:
+def make_plan(
+    source: Path,
+    out: Path,
+    selection: Selection,
+    reference: Path | None = None,
+    *,
+    suffix: str | None = None,
+    reason_to_skip: Callable[[Task], str | None] = lambda task: None,
+) -> Plan:
     """Plan the run over ``source``, a folder or one file, into the folder ``out``.
 
-    Raises :class:`UsageError` if ``source`` or ``reference`` is not there or cannot be listed, or if a result would
-    be written over an original.
+    ``suffix`` as for :class:`Planner`; ``reason_to_skip`` says why a task needs no doing. Raises :class:`UsageError`
+    if ``source`` or ``reference`` is not there or cannot be listed, if a result would be written over an original, or
+    if two files would get the same result.
     """
     check_places(source, out, reference)
-    root = source.parent if source.is_file() else source
-    found, skipped, unreadable = _find(source, out, selection)
-    references = _References(reference)
-    tasks = []
-    originals = _Originals(found)
-    for path in found:
-        relative = path.relative_to(root).as_posix()
-        reason = selection.refuses(relative) or _unwanted(path, root)
-        output = out / relative
-        if reason is None and output.exists() and not selection.overwrite:
-            reason = f"already done: {output} exists (--overwrite does it again)"
-        if reason is not None:
-            skipped.append(Skipped(path, reason))
-            continue
-        originals.refuse(output)
-        tasks.append(Task(path, relative, output, references.find(relative)))
-    return Plan(out, tuple(tasks), tuple(skipped), tuple(unreadable))
+    planner = Planner(source, out, selection, reference, suffix)
+    tree = Tree(source, [out], selection.recursive)
+    tasks, skipped, rivals = [], [], []
+    found_files: Iterable[Found] = [Found(source, source.name)] if source.is_file() else tree.walk()
+    for found in found_files:
+        reason = planner.reason_to_refuse(found)
+        if reason is None:
+            if rival := planner.rival(found):
+                rivals.append((rival, found.relative))
+            task = planner.task(found)
+            reason = reason_to_skip(task)
+        if reason is None:
+            tasks.append(task)
+        else:
+            skipped.append(Skipped(found.path, reason))
+    if rivals:
+        raise UsageError(_complaint(rivals))
+    return Plan(out, tuple(tasks), (*skipped, *tree.skipped), tuple(tree.unreadable))
 
 
 def check_places(source: Path, out: Path, reference: Path | None) -> None:
@@ -128,50 +179,13 @@ def check_places(source: Path, out: Path, reference: Path | None) -> None:
         raise UsageError(f"--reference {reference}: no such folder. Check the spelling.")
 
 
-def _find(source: Path, out: Path, selection: Selection) -> tuple[list[Path], list[Skipped], list[Skipped]]:
-    """Candidate files below ``source``, sorted; junk and our own output are passed over in silence or with a reason."""
-    if source.is_file():
-        return [source], [], []
-    skipped: list[Skipped] = []
-    unreadable: list[Skipped] = []
-    out_resolved = out.resolve()
-
-    def note(error: OSError) -> None:
-        reason = f"this folder cannot be listed ({error.strerror}). Check its permissions."
-        unreadable.append(Skipped(Path(os.fsdecode(error.filename)), reason))
-
-    def walk() -> Iterator[Path]:
-        # Symbolic links to folders are not followed: they may lead out of the tree, or around in circles.
-        for folder, folders, files in os.walk(source, onerror=note):
-            here = Path(folder)
-            if not selection.recursive:
-                folders.clear()
-            for name in list(folders):
-                if _is_junk(name) or (here / name).resolve() == out_resolved:
-                    folders.remove(name)
-                elif (here / name).is_symlink():
-                    folders.remove(name)
-                    skipped.append(Skipped(here / name, "a symbolic link to a folder: not followed"))
-            folders.sort()
-            for name in sorted(files):
-                if not _is_junk(name) and not name.endswith(TEMPORARY_SUFFIX):
-                    yield here / name
-
-    return list(walk()), skipped, unreadable
-
-
-def _unwanted(path: Path, root: Path) -> str | None:
-    suffix = path.suffix.lower()
-    if suffix not in EXTENSIONS and suffix not in UNSUPPORTED_EXTENSIONS:
-        return f"not an image ({suffix or 'no suffix'})"
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-        return "a symbolic link out of the folder: not followed"
-    return None
-
-
-def _is_junk(name: str) -> bool:
-    # Hidden files, macOS' "._" companions, and what Windows and NAS boxes leave in every folder.
-    return name.startswith(".") or name.lower() in _JUNK_NAMES
+def _complaint(rivals: Sequence[tuple[str, str]]) -> str:
+    shown = "; ".join(f"{one} and {other}" for one, other in rivals[:_RIVALS_SHOWN])
+    more = f"; and {len(rivals) - _RIVALS_SHOWN} more pairs" if len(rivals) > _RIVALS_SHOWN else ""
+    return (
+        f"These files would get the same result: {shown}{more}. Rename one of each pair, "
+        "or leave one out with --exclude."
+    )
 
 
 def _matches(relative: str, patterns: Sequence[str]) -> bool:
@@ -179,26 +193,6 @@ def _matches(relative: str, patterns: Sequence[str]) -> bool:
     return any(
         fnmatch.fnmatch(candidate.lower(), pattern.lower()) for pattern in patterns for candidate in (relative, name)
     )
-
-
-class _Originals:
-    """The files that must never be written to, as real paths."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._real_folders: dict[Path, Path] = {}
-        self._paths = {self._real(path) for path in paths}
-
-    def refuse(self, output: Path) -> None:
-        """Raise :class:`UsageError` if writing ``output`` would replace an original, on whatever way it gets there."""
-        if self._real(output) in self._paths:
-            raise UsageError(f"{output}: that is one of the originals, which are never overwritten. Change --out.")
-
-    def _real(self, path: Path) -> Path:
-        # The file itself is not resolved: a rename replaces a link, it does not write through it.
-        folder = path.parent
-        if folder not in self._real_folders:
-            self._real_folders[folder] = folder.resolve()
-        return self._real_folders[folder] / path.name
 
 
 class _References:

@@ -7,33 +7,47 @@ conversion (the profile stays attached), no turning (the orientation tag stays).
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from folderdenoise.codecs import containers, kinds, opencv, readers, vips, writers
+from folderdenoise.codecs.convert import SUFFIXES as FORMATS
+from folderdenoise.codecs.convert import converted, with_quality
+from folderdenoise.codecs.convert import refuse as refuse_conversion
 from folderdenoise.codecs.headers import HeaderError
 from folderdenoise.codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
-from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Metadata, Picture, shown
-from folderdenoise.errors import OutputError, UnreadableImageError
+from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture, shown
+from folderdenoise.errors import FolderDenoiseError, OutputError, SuspectResultError, UnreadableImageError
+from folderdenoise.scratch import Scratch, bands, release
 
 __all__ = [
     "EXTENSIONS",
+    "FORMATS",
     "UNSUPPORTED_EXTENSIONS",
     "Array",
     "Encoding",
     "ImageFile",
     "Metadata",
     "Picture",
+    "converted",
     "read",
+    "refuse_conversion",
+    "verify",
+    "with_quality",
     "write",
 ]
 
-_READERS: Mapping[str, Callable[[Path, float], ImageFile]] = {
+_READERS: Mapping[str, Callable[[Path, Limits], ImageFile]] = {
     "jpeg": readers.read_jpeg,
     "png": readers.read_png,
     "tiff": readers.read_tiff,
     "webp": readers.read_webp,
+    "gif": readers.read_gif,
     "avif": readers.read_avif,
     "bmp": opencv.read_bmp,
     "pnm": opencv.read_pnm,
@@ -50,12 +64,13 @@ _WRITERS: Mapping[str, Callable[[Picture, Encoding], containers.Pieces]] = {
 }
 
 
-def read(path: Path, *, max_megapixels: float = 2000.0) -> ImageFile:
+def read(path: Path, *, max_megapixels: float = 2000.0, scratch: Scratch | None = None) -> ImageFile:
     """Read and decode a file completely.
 
-    All pages together may have ``max_megapixels`` million pixels. Raises UnreadableImageError for a file that
-    is missing, not readable, no image, damaged or cut off; UnsupportedImageError for an intact one of a kind
-    that is not denoised (the message says which, and what to do) or larger than the limit.
+    All pages together may have ``max_megapixels`` million pixels. They are kept where ``scratch`` gives room for
+    them, by default in memory. Raises UnreadableImageError for a file that is missing, not readable, no image, damaged
+    or cut off; UnsupportedImageError for an intact one of a kind that is not denoised (the message says which, and what
+    to do) or larger than the limit; OutputError where there is no room for scratch files.
     """
     path = Path(path)
     try:
@@ -63,7 +78,7 @@ def read(path: Path, *, max_megapixels: float = 2000.0) -> ImageFile:
             raise UnreadableImageError(f"{shown(path)}: a folder, device or pipe and not a file; give a file")
         with path.open("rb") as file:
             start = file.read(1024)
-        return _READERS[_format(path, start)](path, max_megapixels)
+        return _READERS[_format(path, start)](path, Limits(max_megapixels, scratch or Scratch()))
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise UnreadableImageError(
@@ -92,23 +107,71 @@ def _format(path: Path, start: bytes) -> str:
     raise UnreadableImageError(f"{shown(path)}: {why}")
 
 
-def write(image: ImageFile, path: Path) -> tuple[str, ...]:
+def write(image: ImageFile, path: Path) -> None:
     """Store ``image`` the way its ``encoding`` says, in the file ``path``, whatever its suffix.
 
-    Returns notes, in plain words, about what the format could not hold. Raises OutputError where the file
-    cannot be written; what is there then is for the caller to remove.
+    Raises OutputError where the file cannot be written; what is there then is for the caller to remove.
     """
     path = Path(path)
     try:
         if image.encoding.format == "tiff":
             writers.tiff_file(image, path)
+            return
+        if image.encoding.format == "gif" or len(image.pages) > 1:
+            pieces = writers.animation(image)
         else:
             pieces = _WRITERS[image.encoding.format](image.pages[0], image.encoding)
-            with path.open("wb") as file:
-                file.writelines(pieces)
+        with path.open("wb") as file:
+            file.writelines(pieces)
     except (OSError, vips.Error, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else vips.reason(error)
         raise OutputError(
             f"{shown(path)}: cannot be written; check the disk's free space and your rights [{what}]"
         ) from error
-    return ()
+
+
+def verify(image: ImageFile, path: Path, scratch: Scratch | None = None) -> tuple[str, ...]:
+    """Read back what :func:`write` stored: notes, in plain words, about what the format could not hold.
+
+    Raises SuspectResultError if it does not decode to pages of the same number, size, channels and type, or to other
+    pixels: equal ones for lossless formats, else ones that differ by less than 8 levels of 255 in the mean (40 where a
+    quality under 25 was asked for).
+    """
+    try:
+        stored = read(path, max_megapixels=math.inf, scratch=scratch)
+    except OutputError:
+        raise
+    except FolderDenoiseError as error:
+        raise SuspectResultError(f"the result cannot be read back ({error})") from error
+    if len(stored.pages) != len(image.pages):
+        raise SuspectResultError(f"the result was stored with {len(stored.pages)} pages of {len(image.pages)}")
+    lost = list[str]()
+    for number, (page, again) in enumerate(zip(image.pages, stored.pages, strict=True), start=1):
+        if fault := _difference(page, again, image.encoding):
+            raise SuspectResultError(f"page {number} of the result was stored wrong: {fault}")
+        lost += [what for what, kept in _KEPT.items() if kept(page.metadata) and not kept(again.metadata)]
+    return tuple(f"its {what} could not be kept" for what in dict.fromkeys(lost))
+
+
+_KEPT: Mapping[str, Callable[[Metadata], object]] = {
+    "colour profile": lambda metadata: metadata.icc,
+    "EXIF block": lambda metadata: metadata.exif,
+    "XMP block": lambda metadata: metadata.xmp,
+    "IPTC block": lambda metadata: metadata.iptc,
+    "resolution": lambda metadata: metadata.resolution,
+}
+
+
+def _difference(page: Picture, again: Picture, encoding: Encoding) -> str | None:
+    shapes = [(p.pixels.shape, p.pixels.dtype.name, p.alpha is not None) for p in (page, again)]
+    if shapes[0] != shapes[1]:
+        return f"{shapes[1]} instead of {shapes[0]} (shape, type, alpha)"
+    total = 0.0
+    white = 1.0 if page.pixels.dtype.kind == "f" else float(np.iinfo(page.pixels.dtype).max)
+    for rows in bands(page.pixels):
+        total += float(cv2.norm(page.pixels[rows], again.pixels[rows], cv2.NORM_L1))
+        release(again.pixels)
+    mean = 255 * total / page.pixels.size / white
+    exact = encoding.lossless and not encoding.premultiplied
+    most = 0 if exact else 8 if (encoding.quality or 100) >= 25 else 40
+    return f"it differs by {mean:.2g} levels of 255" if mean > most else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,15 @@ from typing import Literal, Protocol, cast
 from . import batch, folder, zoo
 from .batch import Outcome, Report, Settings
 from .engine import Denoiser
-from .errors import OutputError
-from .folder import METRICS_NAME, Plan, Selection, Task
-from .ledger import Ledger, Row
+from .errors import OutputBusyError, OutputError
+from .folder import Plan, Selection, Task
+from .images import FORMATS
+from .ledger import Ledger, read_records
+from .lock import locked
+from .publish import remove_leftovers
+from .resume import Failed, Resume
+from .table import Record, Row
+from .tree import METRICS_NAME
 
 INTERRUPTED = 130
 
@@ -35,12 +42,22 @@ class Order:
     tile: int | None = None
     jobs: int | None = None
     max_megapixels: float = 2000.0
+    format: str | None = None
+    quality: int | None = None
+    keep_times: bool = False
 
     @property
     def settings(self) -> Settings:
         """What changes pixels, as it stands in the ledger."""
         text = f"precision={self.precision} tile={self.tile or 'auto'}"
-        return Settings(self.strength, self.max_megapixels, text)
+        text += f" format={self.format}" if self.format else ""
+        text += f" quality={self.quality}" if self.quality else ""
+        return Settings(self.strength, self.max_megapixels, text, self.format, self.quality, self.keep_times)
+
+    @property
+    def suffix(self) -> str | None:
+        """What the names of results end in; None for that of the original."""
+        return FORMATS[self.format] if self.format else None
 
 
 class Listener(Protocol):
@@ -48,6 +65,14 @@ class Listener(Protocol):
 
     def started(self, plan: Plan) -> None:
         """The plan is made; work begins."""
+        ...
+
+    def skipped(self, path: Path, reason: str) -> None:
+        """A file that was met after the start is left alone."""
+        ...
+
+    def noted(self, message: str) -> None:
+        """How things stand, for one who looks on."""
         ...
 
     def warned(self, message: str) -> None:
@@ -65,8 +90,10 @@ class Listener(Protocol):
 
 def plan(order: Order, selection: Selection) -> Plan:
     """The plan of a run, with nothing touched. Raises UsageError, and ModelError for a model that is not there."""
-    _denoiser(order)
-    return folder.make_plan(order.source, order.out, selection, order.reference)
+    denoiser = denoiser_for(order)
+    table = order.out / METRICS_NAME
+    resume = resume_for(order, selection, denoiser, read_records(table) if table.exists() else None)
+    return plan_for(order, selection, resume)
 
 
 def run(order: Order, selection: Selection, listener: Listener) -> int:
@@ -74,61 +101,121 @@ def run(order: Order, selection: Selection, listener: Listener) -> int:
 
     Raises :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
     """
-    denoiser = _denoiser(order)
-    made = folder.make_plan(order.source, order.out, selection, order.reference)
-    report = Report(skipped=len(made.skipped))
-    if not made.tasks and not made.unreadable:
+    denoiser = denoiser_for(order)
+    folder.check_places(order.source, order.out, order.reference)
+    table = order.out / METRICS_NAME
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(interruptible())
+        is_taken = os.access(order.out, os.W_OK | os.X_OK)
+        if is_taken:
+            # Before the plan, so that what another run is about to do is not planned, and what a killed one left is
+            # mended.
+            stack.enter_context(taken(order, f"folderdenoise run {order.source}"))
+        ledger = stack.enter_context(Ledger(table)) if is_taken and table.exists() else None
+        # A finished run on a medium that cannot be written to has nothing to do, and no need to write.
+        records = ledger.records if ledger else read_records(table) if table.exists() else None
+        resume = resume_for(order, selection, denoiser, records)
+        made = plan_for(order, selection, resume)
+        report = Report(skipped=len(made.skipped))
+        if ledger:
+            ledger.touch(resume.touched)
+        if not made.tasks and not made.unreadable:
+            listener.started(made)
+            listener.finished(report, False)
+            return 0
+        check_models(denoiser, listener)
+        if not is_taken:
+            stack.enter_context(taken(order, f"folderdenoise run {order.source}"))
+            if table.exists():
+                raise OutputBusyError(f"{order.out}: another run has just begun to write there. Run again.")
+        if ledger is None:
+            ledger = stack.enter_context(Ledger(table))
         listener.started(made)
-        listener.finished(report, False)
-        return 0
-    for card in {card.name: card for card in map(denoiser.card_for, (1, 3))}.values():
-        # A damaged model is found before the first file is touched.
-        zoo.read_graph(card)
-        if card.domain != "photographs":
-            listener.warned(f"{card.name} is made for {card.domain}, not for photographs or scans.")
-    _check_writable(order.out)
-    with Ledger(order.out / METRICS_NAME) as ledger, _interruptible() as stop:
-        listener.started(made)
-
-        def record(outcome: Outcome) -> None:
-            ledger.append(outcome.rows)
-            report.add(outcome)
-            listener.finished_file(outcome)
-
+        record = recorder(ledger, report, listener)
         for unreadable in made.unreadable:
             relative = unreadable.path.relative_to(order.source).as_posix()
             row = Row(file=relative, status="failed", notes=f"{unreadable.path}: {unreadable.reason}")
             record(Outcome(Task(unreadable.path, relative, order.out / relative), (row,)))
-        batch.run_batch(made.tasks, denoiser, order.settings, record, jobs=_jobs(order), stop=stop)
-    interrupted = stop.is_set()
-    listener.finished(report, interrupted)
-    return INTERRUPTED if interrupted else report.exit_code
+        try:
+            batch.run_batch(made.tasks, denoiser, order.settings, record, jobs=jobs_for(order), stop=stop)
+        finally:
+            listener.finished(report, stop.is_set())
+        return INTERRUPTED if stop.is_set() else report.exit_code
 
 
-def _denoiser(order: Order) -> Denoiser:
+def denoiser_for(order: Order) -> Denoiser:
+    """The models of an order. Raises ModelError where one is not there."""
     precision = cast(Literal["auto", "f32", "bf16"], order.precision)
     return Denoiser(order.model, precision=precision, tile=order.tile)
 
 
-def _jobs(order: Order) -> int:
+def check_models(denoiser: Denoiser, listener: Listener) -> None:
+    """Raise ModelError for a damaged model before the first file is touched, and warn of one for other pictures."""
+    for card in {card.name: card for card in map(denoiser.card_for, (1, 3))}.values():
+        zoo.read_graph(card)
+        if card.domain != "photographs":
+            listener.warned(f"{card.name} is made for {card.domain}, not for photographs or scans.")
+
+
+def resume_for(
+    order: Order,
+    selection: Selection,
+    denoiser: Denoiser,
+    records: Mapping[str, Record] | None,
+    failed: Failed = Failed.AGAIN,
+) -> Resume:
+    """What is already done of an order, going by the ``records`` of its table."""
+    settings = order.settings
+    models = {channels: denoiser.card_for(channels).sha256 for channels in (1, 3)}
+    failed = Failed.ONLY if selection.retry_failed and failed is Failed.AGAIN else failed
+    return Resume(records, settings.strength, settings.text, models, failed, selection.overwrite)
+
+
+def recorder(ledger: Ledger, report: Report, listener: Listener) -> Callable[[Outcome], None]:
+    """What to do with an outcome: into the ledger first, then counted and told."""
+
+    def record(outcome: Outcome) -> None:
+        ledger.append(outcome.rows)
+        report.add(outcome)
+        listener.finished_file(outcome)
+
+    return record
+
+
+def jobs_for(order: Order) -> int:
+    """How many files are under way at once."""
     # Two files hide reading and writing behind the network even on one core; more would only add memory.
     return order.jobs or min(4, max(2, os.cpu_count() or 1))
 
 
-def _check_writable(out: Path) -> None:
-    """Find out before any work, not after the first image, that nothing can be written."""
+@contextmanager
+def taken(order: Order, command: str) -> Iterator[None]:
+    """The output folder, made if need be, for ourselves alone, and free of what a killed run left.
+
+    Raises :class:`OutputError` before any work, not after the first image, where nothing can be written.
+    """
+    out = order.out
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}). Choose another folder with --out.") from error
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: cannot be written to. Check its permissions or choose another folder with --out.")
+    with locked(out, command):
+        remove_leftovers(out)
+        yield
+
+
+class Stop(threading.Event):
+    """Set when a run is to stop; ``is_request``: it was asked to by SIGTERM, not interrupted by Ctrl-C."""
+
+    is_request = False
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets: files under way are finished. The second one interrupts at once."""
-    stop = threading.Event()
+def interruptible() -> Iterator[Stop]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -136,10 +223,24 @@ def _interruptible() -> Iterator[threading.Event]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
+        stop.is_request = number == signal.SIGTERM
         stop.set()
 
-    previous = signal.signal(signal.SIGINT, on_signal)
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def plan_for(order: Order, selection: Selection, resume: Resume) -> Plan:
+    """The plan of an order, given what is done. Raises UsageError."""
+    return folder.make_plan(
+        order.source,
+        order.out,
+        selection,
+        order.reference,
+        suffix=order.suffix,
+        reason_to_skip=resume.reason_to_skip,
+    )

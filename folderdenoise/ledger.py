@@ -1,133 +1,121 @@
-"""``metrics.csv``: one row per page of every file, appended durably, whole or absent after a crash."""
+"""``metrics.csv`` kept durably: rows are whole or absent after a crash, and there is one set of them for each file."""
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
+import errno
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from .errors import OutputError
+from .publish import published, sync_folder, unwritable
+from .table import COLUMNS, Record, Row, encode, groups, is_header, to_cell, whole_rows
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+# The table is written anew when more than one row in so many is out of date: at once while it is small, and rarely
+# enough when it is large that doing everything again costs some fifty rewrites.
+_STALE_SHARE = 50
 
 
-@dataclass(frozen=True)
-class Row:
-    """One page of one file: the columns of ``metrics.csv``, in their order.
+def read_records(path: Path) -> dict[str, Record]:
+    """What the table at ``path`` says, by the cell of each file; nothing where there is no table.
 
-    ``noise_before`` and ``noise_after`` are standard deviations in 8-bit levels (0 to 255), whatever the bit depth;
-    ``psnr`` to ``mae`` compare the denoised pixels, before they are stored, with the reference, data range 1;
-    ``psnr_gain`` and ``ssim_gain`` are those less the input's own. ``seconds`` is the time of the whole file, all its
-    pages, from opening to publishing. None is an empty cell.
+    Raises :class:`OutputError` if it cannot be read, or is something else than this table.
     """
-
-    file: str
-    page: int = 1
-    status: str = "done"
-    output: str | None = None
-    width: int | None = None
-    height: int | None = None
-    channels: int | None = None
-    bit_depth: int | None = None
-    model: str | None = None
-    strength: float | None = None
-    noise_before: float | None = None
-    noise_after: float | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-    mse: float | None = None
-    mae: float | None = None
-    psnr_gain: float | None = None
-    ssim_gain: float | None = None
-    seconds: float | None = None
-    megapixels_per_second: float | None = None
-    source_bytes: int | None = None
-    source_mtime_ns: int | None = None
-    source_sha256: str | None = None
-    settings: str | None = None
-    finished_at: str | None = None
-    notes: str = ""
+    return _scan(path).records
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
-_DECIMALS = {
-    "strength": 3,
-    "noise_before": 2,
-    "noise_after": 2,
-    "psnr": 4,
-    "ssim": 6,
-    "mse": 9,
-    "mae": 7,
-    "psnr_gain": 4,
-    "ssim_gain": 6,
-    "seconds": 3,
-    "megapixels_per_second": 3,
-}
+@dataclass
+class _Scan:
+    """What a table says, its length up to the last whole row in bytes, and whether it has exactly what it should:
+    one set of rows for each file, a row for each page, all our columns."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    whole: int = 0
+    is_tidy: bool = True
 
 
-def to_cell(value: object, column: str) -> str:
-    """``value`` as text that a spreadsheet takes as a value, never as a formula.
-
-    Text that starts like a formula (or with an apostrophe) gets an apostrophe in front; :func:`from_cell` takes it
-    off again. File names that are no Unicode show their odd bytes as ``\\xNN``.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.{_DECIMALS[column]}f}"
-    if isinstance(value, int):
-        return str(value)
-    text = str(value).encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def from_cell(cell: str) -> str:
-    """The text that :func:`to_cell` made ``cell`` of."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
+def _scan(path: Path) -> _Scan:
+    scan = _Scan()
+    try:
+        with path.open("rb") as file:
+            rows = whole_rows(file)
+            header = next(rows, None)
+            if header is None:
+                return scan
+            if not is_header(header[1]):
+                raise OutputError(f"{path}: is not a table of this tool. Move it away or choose another --out.")
+            scan.whole = len(header[0])
+            scan.is_tidy = len(header[1]) >= len(COLUMNS)
+            for group in groups(rows):
+                scan.whole += len(group.data)
+                scan.is_tidy = scan.is_tidy and group.is_whole and group.key not in scan.records
+                if group.is_whole:
+                    scan.records[group.key] = group.record()
+            return scan
+    except FileNotFoundError:
+        return scan
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    except (ValueError, IndexError) as error:
+        raise OutputError(f"{path}: is damaged ({error}). Move it away; --overwrite then does all again.") from error
 
 
 class Ledger:
-    """``metrics.csv``, open for appending. A context manager.
+    """``metrics.csv``, open for appending. A context manager. ``records`` is what it says, by the cell of each file.
 
-    Opening cuts off a row that a crash left half-written. Rows of a file that is done again stand behind its older
-    ones until the ledger is closed, which keeps the newest rows of each file only.
+    Opening cuts off what a crash left half-written. The rows of a file that is done again stand behind its older ones
+    for a moment: the table is then written anew beside the old one and renamed over it.
 
     Raises :class:`OutputError` if the file cannot be written, or holds something else than this table.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._descriptor = -1
+        self._stale = 0
+        scan = _scan(path)
+        self.records = scan.records
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._known = self._mend()
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-            if os.fstat(self._fd).st_size == 0:
-                self._append(_encode([COLUMNS]))
+            self._open(scan.whole)
         except OSError as error:
-            raise _unwritable(path, error) from error
-        self._redone = False
+            raise unwritable(path, error, path.parent) from error
+        if not scan.is_tidy:
+            self._rewrite({})
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add the rows of one file: on the disk when this returns."""
         cells = [[to_cell(getattr(row, column), column) for column in COLUMNS] for row in rows]
+        data = encode(cells)
         try:
-            self._append(_encode(cells))
+            self._check_place()
+            self._write(data)
         except OSError as error:
-            raise _unwritable(self._path, error) from error
-        for row in cells:
-            self._redone = self._redone or row[0] in self._known
-        self._known.update(row[0] for row in cells)
+            raise unwritable(self._path, error, self._path.parent) from error
+        key = cells[0][0]
+        self._stale += key in self.records
+        self.records.update((group.key, group.record()) for group in groups(iter([(data, row) for row in cells])))
+        if self._stale * _STALE_SHARE > len(self.records):
+            self.tidy()
+
+    def touch(self, mtimes: Mapping[str, int]) -> None:
+        """Note new modification times (in ns, by the cell of the file) of sources whose content is what it was."""
+        if mtimes:
+            self._rewrite(mtimes)
+
+    def tidy(self) -> None:
+        """Leave one set of rows for each file, if some was done again since the last time."""
+        if self._stale:
+            self._rewrite({})
 
     def close(self) -> None:
         """Close the file, with one set of rows for each input file."""
-        os.close(self._fd)
-        if self._redone:
-            self._compact()
+        try:
+            self.tidy()
+        finally:
+            os.close(self._descriptor)
 
     def __enter__(self) -> Ledger:
         return self
@@ -135,78 +123,74 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # What ended the run matters more than that the table could not be written anew: the next run will.
+        with contextlib.suppress(OutputError) if error is not None else contextlib.nullcontext():
+            self.close()
 
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        os.fsync(self._fd)
+    def _open(self, whole: int | None = None) -> None:
+        """Open for appending; cut off what is behind ``whole`` bytes."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(self._path, flags, 0o644)
+        size = os.fstat(self._descriptor).st_size
+        if whole is not None and whole < size:
+            os.ftruncate(self._descriptor, whole)
+            size = whole
+        if size == 0:
+            self._write(encode([COLUMNS]))
+            sync_folder(self._path.parent)
 
-    def _mend(self) -> set[str]:
-        """Cut a torn last row off and return the files that have rows."""
-        if not self._path.exists():
-            return set()
-        data = self._path.read_bytes()
-        whole = _whole_rows(data)
-        if whole < len(data):
-            with self._path.open("r+b") as file:
-                file.truncate(whole)
-                os.fsync(file.fileno())
-        rows = csv.reader(io.StringIO(data[:whole].decode("utf-8"), newline=""))
-        header = next(rows, None)
-        if header is not None and tuple(header[: len(COLUMNS)]) != COLUMNS:
-            raise OutputError(f"{self._path}: is not a table of this tool. Move it away or choose another --out.")
-        return {row[0] for row in rows}
-
-    def _compact(self) -> None:
-        """Keep the newest rows of each file, in the order in which the files were first met."""
-        latest: dict[str, list[list[str]]] = {}
-        with self._path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader)
-            for row in reader:
-                pages = latest.setdefault(row[0], [])
-                # Page 1 begins a file's rows anew.
-                if row[1] == "1":
-                    pages.clear()
-                pages.append(row)
+    def _write(self, data: bytes) -> None:
+        before = os.fstat(self._descriptor).st_size
         try:
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=".metrics-", delete=False) as aside:
-                aside.write(_encode([header, *(row for pages in latest.values() for row in pages)]))
-                aside.flush()
-                os.fsync(aside.fileno())
-            Path(aside.name).chmod(0o644)
-            Path(aside.name).replace(self._path)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            os.fsync(self._descriptor)
+        except OSError:
+            # A disk that fills up takes a part of a row.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, before)
+            raise
+
+    def _check_place(self) -> None:
+        """Rows written to a table that was removed or replaced would be lost without a sound."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+                return
+        if self._path.parent.is_dir():
+            raise OutputError(f"{self._path}: was removed or replaced during the run. Bring it back and run again.")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
+
+    def _rewrite(self, mtimes: Mapping[str, int]) -> None:
+        """Keep the newest whole rows of each file, in the order in which the files were first met."""
+        # Places in the file, not rows: the table may have hundreds of megabytes.
+        places: dict[str, tuple[int, int]] = {}
+        with self._path.open("rb") as old:
+            rows = whole_rows(old)
+            data, header = next(rows)
+            position = len(data)
+            for group in groups(rows):
+                if group.is_whole:
+                    places[group.key] = position, len(group.data)
+                position += len(group.data)
+        header += COLUMNS[len(header) :]
+        with published(self._path, self._path.parent) as aside, self._path.open("rb") as old, aside.open("wb") as new:
+            new.write(encode([header]))
+            for key, (position, length) in places.items():
+                old.seek(position)
+                data = old.read(length)
+                new.write(_with_mtime(data, mtimes[key]) if key in mtimes else data)
+        os.close(self._descriptor)
+        self._open()
+        self._stale = 0
+        for key in self.records.keys() - places.keys():
+            del self.records[key]
+        for key, mtime in mtimes.items():
+            self.records[key] = self.records[key]._replace(source_mtime_ns=mtime)
 
 
-def read(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a ``metrics.csv`` as column -> cell text, formula guards taken off."""
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            # A row of an older version lacks the columns that were added since.
-            yield {column: from_cell(cell or "") for column, cell in row.items()}
-
-
-def _encode(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8")
-
-
-def _whole_rows(data: bytes) -> int:
-    """Length of the part of ``data`` that ends with a whole row: a line end outside quotes."""
-    end = len(data)
-    while end > 0:
-        end = data.rfind(b"\n", 0, end) + 1
-        # Quotes come in pairs, doubled ones too: an odd number before means that this line end is inside a cell.
-        if data.count(b'"', 0, end) % 2 == 0:
-            return end
-        end -= 1
-    return 0
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written ({error.strerror}). Free space or choose another --out.")
+def _with_mtime(data: bytes, mtime_ns: int) -> bytes:
+    rows = [cells for _, cells in whole_rows(data.splitlines(keepends=True))]
+    for cells in rows:
+        cells[COLUMNS.index("source_mtime_ns")] = str(mtime_ns)
+    return encode(rows)

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import zoo
 from .errors import ModelError
 from .tiles import Floats
@@ -92,6 +94,9 @@ def _core() -> openvino.Core:
     finally:
         if sys.modules.get("openvino_telemetry", sys) is None:
             sys.modules.pop("openvino_telemetry", None)
+    # Two threads that make the process's first tensors at once can wait for each other for ever: openvino looks up
+    # NumPy once, under a lock of its own, and waits for Python's meanwhile. So the first is made by one alone.
+    openvino.Tensor(np.zeros(1, np.float32))
     return openvino.Core()
 
 

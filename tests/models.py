@@ -36,6 +36,25 @@ def write_blur(folder: Path, channels: int = 3, **card: Any) -> Path:
     return _write(folder, channels, nodes, {"kernel": kernel}, **{"receptive_field": 5, "overlap": 2, **card})
 
 
+def write_slow(folder: Path, channels: int = 3) -> Path:
+    """The image itself, after 400,000 multiplications a pixel that come to nothing: tens of seconds a megapixel."""
+    width = 128
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "widen"], ["wide"]),
+        helper.make_node("Conv", ["wide", "work"], ["worked"], pads=[2, 2, 2, 2]),
+        helper.make_node("Conv", ["worked", "narrow"], ["nothing"]),
+        helper.make_node("Transpose", ["nothing"], ["change"], perm=[0, 2, 3, 1]),
+        helper.make_node("Add", ["image", "change"], ["denoised"]),
+    ]
+    constants = {
+        "widen": np.full((width, channels, 1, 1), 1e-3, np.float32),
+        "work": np.full((width, width, 5, 5), 1e-9, np.float32),
+        "narrow": np.full((channels, width, 1, 1), 1e-9, np.float32),
+    }
+    return _write(folder, channels, nodes, constants)
+
+
 def write_strided_blur(folder: Path, channels: int = 1) -> Path:
     """Mean over blocks of 4 × 4 pixels, each block then filled with it: sizes must be multiples of 4."""
     nodes = [

@@ -6,12 +6,13 @@ import hashlib
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from folderdenoise import batch
+from folderdenoise import pages
 from folderdenoise.batch import Outcome, Settings, process_file, run_batch
 from folderdenoise.engine import Denoiser
 from folderdenoise.errors import ModelError, OutputError
@@ -21,6 +22,7 @@ from . import models, pictures
 
 
 def _task(tmp_path: Path, name: str = "a.png", reference: Path | None = None) -> Task:
+    (tmp_path / "out").mkdir(exist_ok=True)
     return Task(tmp_path / "in" / name, name, tmp_path / "out" / name, reference)
 
 
@@ -128,7 +130,7 @@ def test_a_bad_file_is_a_failed_row_that_names_it_and_publishes_nothing(tmp_path
     assert len(outcome.rows) == 1
     assert name in outcome.notes
     assert len(outcome.notes) > len(str(task.source)) + 15
-    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_result_that_cannot_be_right_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,15 +148,15 @@ def test_a_result_that_cannot_be_right_is_not_published(tmp_path: Path, monkeypa
 def test_a_file_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = _task(tmp_path)
     pictures.save(task.source, pictures.scene())
-    read = batch.images.read
+    read = pages.images.read
 
-    def read_while_growing(path: Path, *, max_megapixels: float) -> object:
-        file = read(path, max_megapixels=max_megapixels)
+    def read_while_growing(path: Path, **options: Any) -> object:
+        file = read(path, **options)
         with path.open("ab") as more:
             more.write(b"more")
         return file
 
-    monkeypatch.setattr(batch.images, "read", read_while_growing)
+    monkeypatch.setattr(pages.images, "read", read_while_growing)
     outcome = process_file(task, Denoiser(), Settings())
     assert outcome.status == "failed"
     assert "changed while it was read" in outcome.notes
@@ -183,7 +185,7 @@ def test_strength_zero_gives_the_same_pixels(tmp_path: Path) -> None:
 def test_a_fault_of_ours_is_a_failed_row_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = _task(tmp_path)
     pictures.save(task.source, pictures.scene())
-    monkeypatch.setattr(batch.quality, "noise_level", lambda pixels: 1 // 0)
+    monkeypatch.setattr(pages.quality, "noise_level", lambda pixels: 1 // 0)
     outcome = process_file(task, Denoiser(), Settings())
     assert outcome.status == "failed"
     assert "ZeroDivisionError" in outcome.notes

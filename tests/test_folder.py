@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from folderdenoise import naming
 from folderdenoise.errors import UsageError
 from folderdenoise.folder import Selection, default_out, make_plan
+from folderdenoise.ledger import Ledger
 
 
 def _touch(root: Path, *names: str) -> None:
@@ -32,7 +34,7 @@ def test_the_tree_is_mirrored_in_the_order_of_names(tmp_path: Path) -> None:
 
 def test_junk_is_ignored_in_silence_and_other_files_with_a_reason(tmp_path: Path) -> None:
     _touch(tmp_path, "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir/a.png", ".stfolder/a.png")
-    _touch(tmp_path, ".0123456789abcdef.folderdenoise-part", "letter.txt", "a.png")
+    _touch(tmp_path, ".0123456789abcdef.folderdenoise-part", "letter.txt", "a.png", ".hidden/a.png", "__MACOSX/a.png")
     plan = make_plan(tmp_path, tmp_path.with_name("out"), Selection())
     assert [task.relative for task in plan.tasks] == ["a.png"]
     assert [(skipped.path.name, skipped.reason) for skipped in plan.skipped] == [("letter.txt", "not an image (.txt)")]
@@ -58,13 +60,73 @@ def test_selection(tmp_path: Path, selection: Selection, expected: list[str]) ->
     assert _relatives(tmp_path, tmp_path.with_name("out"), selection) == expected
 
 
-def test_finished_files_are_skipped_unless_asked(tmp_path: Path) -> None:
+def test_what_needs_no_doing_is_skipped_with_the_reason(tmp_path: Path) -> None:
     _touch(tmp_path / "in", "a.png", "b.png")
-    _touch(tmp_path / "out", "a.png")
-    plan = make_plan(tmp_path / "in", tmp_path / "out", Selection())
+    reasons = {"a.png": "done"}
+    plan = make_plan(
+        tmp_path / "in", tmp_path / "out", Selection(), reason_to_skip=lambda task: reasons.get(task.relative)
+    )
     assert [task.relative for task in plan.tasks] == ["b.png"]
-    assert "--overwrite" in plan.skipped[0].reason
-    assert _relatives(tmp_path / "in", tmp_path / "out", Selection(overwrite=True)) == ["a.png", "b.png"]
+    assert [(skipped.path, skipped.reason) for skipped in plan.skipped] == [(tmp_path / "in" / "a.png", "done")]
+
+
+def test_results_of_another_run_inside_the_input_are_not_taken_as_input(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "older/a.png", "older/sub/b.png", "data/c.png")
+    Ledger(tmp_path / "older" / "metrics.csv").close()
+    (tmp_path / "data" / "metrics.csv").write_text("sample,dose\n1,2\n")  # somebody else's table
+    plan = make_plan(tmp_path, tmp_path / "newer", Selection())
+    assert [task.relative for task in plan.tasks] == ["a.png", "data/c.png"]
+    assert ("older", True) in [
+        (skipped.path.name, "results of this tool" in skipped.reason) for skipped in plan.skipped
+    ]
+
+
+def test_two_files_with_one_result_are_found_before_work_starts(tmp_path: Path) -> None:
+    _touch(tmp_path / "in", "a.jpg", "sub/a.tif", "sub/a.jpeg", "sub/a.cr2", "b.jpg")
+    with pytest.raises(UsageError, match=r"sub/a\.jpeg and sub/a\.tif") as caught:
+        make_plan(tmp_path / "in", tmp_path / "out", Selection(), suffix=".png")
+    assert "b.jpg" not in str(caught.value)
+    plan = make_plan(tmp_path / "in", tmp_path / "out", Selection(exclude=["*.tif", "*.cr2"]), suffix=".png")
+    assert [task.output.relative_to(tmp_path / "out").as_posix() for task in plan.tasks] == [
+        "a.png",
+        "b.png",
+        "sub/a.png",
+    ]
+
+
+@pytest.mark.parametrize("folds", [True, False])
+def test_names_equal_but_for_case_collide_on_a_disk_that_does_not_tell_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: bool
+) -> None:
+    _touch(tmp_path / "in", "a.png", "b/Café.png")
+    _touch(tmp_path / "in", "A.png")
+    if len(list((tmp_path / "in").iterdir())) < 3:
+        pytest.skip("this disk does not tell A from a: such names cannot be made")
+    monkeypatch.setattr(naming, "ignores_case", lambda folder: folds)
+    if folds:
+        with pytest.raises(UsageError, match=r"A\.png and a\.png"):
+            make_plan(tmp_path / "in", tmp_path / "out", Selection())
+    else:
+        assert len(make_plan(tmp_path / "in", tmp_path / "out", Selection()).tasks) == 3
+
+
+def test_the_disk_is_asked_about_case_without_being_written_to(tmp_path: Path) -> None:
+    (tmp_path / "Upper").mkdir()
+    assert naming.ignores_case(tmp_path / "Upper" / "not there") == (tmp_path / "uPPER").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["Upper"]
+
+
+@pytest.mark.parametrize(
+    ("relative", "suffix", "expected"),
+    [
+        ("sub/a.jpg", None, "sub/a.jpg"),
+        ("sub/a.b.JPG", ".png", "sub/a.b.png"),
+        ("a.jpeg", ".jpg", "a.jpeg"),
+        ("a.TIFF", ".tif", "a.TIFF"),
+    ],
+)
+def test_the_name_of_a_result(relative: str, suffix: str | None, expected: str) -> None:
+    assert naming.output_name(relative, suffix) == expected
 
 
 def test_results_inside_the_input_are_not_taken_as_input(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ one."""
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
 import struct
 import zlib
@@ -15,8 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import pyvips
 import skimage.data
 import tifffile
+import zstandard
 from PIL import ExifTags, Image, ImageCms, IptcImagePlugin, JpegImagePlugin, PngImagePlugin
 
 from folderdenoise import images
@@ -24,7 +27,6 @@ from folderdenoise.codecs.containers import chunk
 from folderdenoise.errors import FolderDenoiseError, OutputError, UnreadableImageError, UnsupportedImageError
 
 DATA = Path(__file__).parent / "data" / "images"
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "files"
 
 RGB = np.ascontiguousarray(skimage.data.astronaut()[40:137, 160:261])  # 97 × 101: no multiple of any block size
 GRAY = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)
@@ -34,6 +36,7 @@ RGB16 = RGB.astype(np.uint16) * 257 + np.arange(101, dtype=np.uint16)[:, None] %
 GRAY16 = RGB16[..., 1].copy()
 FLOAT = (RGB / 255).astype(np.float32) * 1.2 - 0.1  # some values outside [0, 1]
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+CMYK_ICC = bytes(pyvips.Operation.call("profile_load", "cmyk"))
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 
 
@@ -99,6 +102,30 @@ def tiff_with_exif(path: Path) -> None:
     Image.fromarray(RGB).save(path, exif=exif, icc_profile=ICC, dpi=(600, 600), format="tiff")
 
 
+def tiff_recoded(number: int, array: np.ndarray, **options: Any) -> Callable[[Path], object]:
+    """A file of tifffile's whose Deflate strips or tiles are compressed anew, as libtiff does with ZSTD (50000) or LZMA
+    (34925)."""
+
+    def make(path: Path) -> None:
+        tiff(array, **options)(path)
+        with tifffile.TiffFile(path, mode="r+") as file:
+            page = file.pages[0]
+            places, lengths = [], []
+            for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+                file.filehandle.seek(offset)
+                plain = zlib.decompress(file.filehandle.read(length))
+                file.filehandle.seek(0, os.SEEK_END)
+                places.append(file.filehandle.tell())
+                packed = zstandard.ZstdCompressor().compress(plain) if number == 50000 else lzma.compress(plain)
+                lengths.append(file.filehandle.write(packed))
+            kinds = ("TileOffsets", "TileByteCounts") if page.is_tiled else ("StripOffsets", "StripByteCounts")
+            page.tags[kinds[0]].overwrite(places)
+            page.tags[kinds[1]].overwrite(lengths)
+            page.tags["Compression"].overwrite(number)
+
+    return make
+
+
 METADATA = {"exif": exif_block(), "icc_profile": ICC, "xmp": XMP}
 CASES = [
     Case("jpeg-420", pillow(RGB, "jpeg", quality=83, subsampling=2, dpi=(240, 240), **METADATA), False),
@@ -128,6 +155,15 @@ CASES = [
     Case("tiff-exif", tiff_with_exif),
     Case("tiff-pages", tiff_pages),
     Case("tiff-pages-bigtiff", tiff(np.stack([GRAY, 255 - GRAY]), bigtiff=True, photometric="minisblack")),
+    Case("tiff-zstd", pillow(RGB, "tiff", compression="zstd", dpi=(300, 300))),
+    Case("tiff-zstd-big-endian", tiff_recoded(50000, RGB16, byteorder=">", compression="zlib", predictor=True)),
+    Case("tiff-zstd-bigtiff", tiff_recoded(50000, RGB, bigtiff=True, compression="zlib", tile=(32, 32))),
+    Case("tiff-lzma", tiff_recoded(34925, GRAY16, compression="zlib")),
+    Case("tiff-cmyk", tiff(RGBA, photometric="separated", compression="zlib", iccprofile=CMYK_ICC)),
+    Case("tiff-cmyk16", tiff(np.dstack([RGB16, GRAY16]), photometric="separated", compression="zlib")),
+    Case("tiff-cmyk-alpha", tiff(np.dstack([RGBA, GRAY]), photometric="separated", extrasamples=[2])),
+    Case("tiff-float-alpha", tiff(np.dstack([FLOAT, FLOAT[..., 0]]), extrasamples=[2])),
+    Case("jpeg-cmyk", pillow(RGB, "jpeg", "CMYK", quality=88, dpi=(300, 300), icc_profile=CMYK_ICC), False),
     Case("webp-lossless", pillow(RGBA, "webp", lossless=True, exact=True, **METADATA)),
     Case("webp-lossy", pillow(RGB, "webp", quality=80, exif=exif_block()), False),
     Case("avif", pillow(RGB, "avif", quality=90, icc_profile=ICC), False),
@@ -329,28 +365,14 @@ def animated(kind: str) -> Callable[[Path], object]:
 
 
 UNSUPPORTED = [
-    ("cmyk.jpg", pillow(RGB, "jpeg", "CMYK"), "CMYK"),
-    ("cmyk.tif", pillow(RGB, "tiff", "CMYK"), "CMYK"),
     ("lab.tif", pillow(RGB, "tiff", "LAB"), "Lab"),
-    ("bilevel.tif", pillow(GRAY, "tiff", "1"), "bilevel"),
-    ("bilevel.png", pillow(GRAY, "png", "1"), "bilevel"),
-    ("bilevel.bmp", pillow(GRAY, "bmp", "1"), "bilevel"),
-    ("bilevel.pbm", pillow(GRAY, "ppm", "1"), "bilevel"),
     ("animated.png", animated("png"), "animation"),
-    ("animated.webp", animated("webp"), "animation"),
-    ("animated.gif", animated("gif"), "GIF"),
     ("stereo.mpo", animated("mpo"), "2 pictures"),
     ("signed.tif", tiff(GRAY.astype(np.int16)), "signed"),
     ("double.tif", tiff(GRAY.astype(np.float64)), "64 bits"),
     ("half.tif", tiff(GRAY.astype(np.float16)), "16 bits"),
     ("five.tif", tiff(np.dstack([RGB, GRAY, GRAY]), extrasamples=[0, 0]), "5 channels"),
-    (
-        "float alpha.tif",
-        tiff(np.dstack([FLOAT, FLOAT[..., 0]]), extrasamples=[2]),
-        "float picture with an extra",
-    ),
     ("nan.tif", tiff(np.where(FLOAT > 1, np.float32(np.nan), FLOAT)), "not numbers"),
-    ("zstd.tif", pillow(RGB, "tiff", compression="zstd"), "ZSTD"),
     ("raw.nef", tiff(GRAY), "raw camera"),
     ("drawing.svg", lambda path: path.write_text("<?xml version='1.0'?><svg/>"), "SVG"),
     ("document.png", lambda path: path.write_bytes(b"%PDF-1.7 \x00"), "PDF"),
@@ -584,19 +606,6 @@ def test_flipped_bytes_give_a_picture_or_a_clear_error(case: Case, tmp_path: Pat
 @pytest.mark.parametrize("path", sorted(DATA.iterdir()), ids=lambda path: path.name)
 def test_real_files_come_back_whole(path: Path, tmp_path: Path) -> None:
     check_that_it_comes_back(images.read(path), tmp_path / "out")
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of odd files is not here")
-@pytest.mark.parametrize("path", sorted(SHARED.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_odd_files_from_the_field_come_back_whole_or_say_why(path: Path, tmp_path: Path) -> None:
-    why = ""
-    try:
-        check_that_it_comes_back(images.read(path, max_megapixels=200), tmp_path / "out")
-    except (UnreadableImageError, UnsupportedImageError) as error:
-        why = str(error)
-    if why:
-        assert path.name in why
-        assert len(why) > len(str(path)) + 20
 
 
 def check_that_it_comes_back(file: images.ImageFile, target: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from folderdenoise import ledger
 from folderdenoise.errors import OutputError
-from folderdenoise.ledger import COLUMNS, Ledger, Row, from_cell, to_cell
+from folderdenoise.ledger import Ledger, read_records
+from folderdenoise.table import COLUMNS, Row, encode, from_cell, read, to_cell
 
 
 def _cells(path: Path) -> list[list[str]]:
@@ -25,7 +26,7 @@ def test_the_header_is_the_contract(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.csv").read_text().strip() == (
         "file,page,status,output,width,height,channels,bit_depth,model,strength,noise_before,noise_after,psnr,ssim,"
         "mse,mae,psnr_gain,ssim_gain,seconds,megapixels_per_second,source_bytes,source_mtime_ns,source_sha256,"
-        "settings,finished_at,notes"
+        "settings,finished_at,notes,pages,model_sha256"
     )
 
 
@@ -34,7 +35,7 @@ def test_rows_read_back_as_written(tmp_path: Path) -> None:
     with Ledger(path) as table:
         table.append([Row(file="a.tif", page=1, width=3, psnr=31.25, notes='has "quotes", commas\nand lines')])
         table.append([Row(file="b.tif", status="failed", notes="b.tif: empty")])
-    rows = list(ledger.read(path))
+    rows = list(read(path))
     assert [row["file"] for row in rows] == ["a.tif", "b.tif"]
     assert rows[0]["psnr"] == "31.2500"
     assert rows[0]["ssim"] == ""
@@ -46,7 +47,7 @@ def test_no_name_is_run_as_a_formula(tmp_path: Path, name: str) -> None:
     with Ledger(tmp_path / "metrics.csv") as table:
         table.append([Row(file=name)])
     assert _cells(tmp_path / "metrics.csv")[1][0].startswith("'")
-    assert next(ledger.read(tmp_path / "metrics.csv"))["file"] == name
+    assert next(read(tmp_path / "metrics.csv"))["file"] == name
 
 
 @given(st.text())
@@ -71,27 +72,113 @@ def test_a_crash_at_any_byte_leaves_whole_rows(tmp_path: Path) -> None:
         path.write_bytes(whole[:cut])
         with Ledger(path) as table:
             table.append([Row(file="third.png")])
-        assert [row["file"] for row in ledger.read(path)] == ["first.png", "third.png"], cut
+        assert [row["file"] for row in read(path)] == ["first.png", "third.png"], cut
     for cut in range(len(",".join(COLUMNS))):
         path.write_bytes(whole[:cut])
         with Ledger(path) as table:
             table.append([Row(file="third.png")])
-        assert [row["file"] for row in ledger.read(path)] == ["third.png"], cut
+        assert [row["file"] for row in read(path)] == ["third.png"], cut
 
 
 def test_a_file_done_again_keeps_one_set_of_rows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     with Ledger(path) as table:
-        table.append([Row(file="a.tif", page=page, notes="old") for page in (1, 2, 3)])
+        table.append([Row(file="a.tif", page=page, pages=3, notes="old") for page in (1, 2, 3)])
         table.append([Row(file="b.tif", notes="old")])
     with Ledger(path) as table:
-        table.append([Row(file="a.tif", page=page, notes="new") for page in (1, 2)])
-    assert [(row["file"], row["page"], row["notes"]) for row in ledger.read(path)] == [
+        table.append([Row(file="a.tif", page=page, pages=2, notes="new") for page in (1, 2)])
+    assert [(row["file"], row["page"], row["notes"]) for row in read(path)] == [
         ("a.tif", "1", "new"),
         ("a.tif", "2", "new"),
         ("b.tif", "1", "old"),
     ]
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_crash_that_leaves_the_rows_of_some_pages_leaves_the_older_ones_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    with Ledger(path) as table:
+        table.append([Row(file="b.tif", notes="old")])
+        table.append([Row(file="a.tif", page=page, pages=2, notes="old") for page in (1, 2)])
+    older = path.read_bytes()
+    lines = [encode([[to_cell(value, name) for name, value in vars(row).items()]]) for row in _pages("a.tif", 3)]
+    path.write_bytes(older + lines[0] + lines[1])
+    with Ledger(path) as table:
+        assert table.records["a.tif"].is_whole
+    assert [(row["file"], row["notes"]) for row in read(path)] == [("b.tif", "old"), ("a.tif", "old"), ("a.tif", "old")]
+    path.write_bytes(older + b"".join(lines))
+    with Ledger(path):
+        pass  # whole rows, but the older ones are still there
+    assert [(row["file"], row["notes"]) for row in read(path)] == [("b.tif", "old"), *[("a.tif", "new")] * 3]
+
+
+def _pages(name: str, count: int) -> list[Row]:
+    return [Row(file=name, page=page, pages=count, notes="new") for page in range(1, count + 1)]
+
+
+def test_the_table_is_never_gone_nor_torn_for_one_who_looks_while_files_are_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    names = [f"{index}.png" for index in range(10)]
+    with Ledger(path) as table:
+        for name in names:
+            table.append([Row(file=name, notes="old")])
+        for done, name in enumerate(names, 1):
+            table.append([Row(file=name, notes="new")])
+            seen = [(row["file"], row["notes"]) for row in read(path)]
+            assert seen == [(each, "new" if index < done else "old") for index, each in enumerate(names)]
+
+
+def test_a_large_table_is_not_written_anew_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrites = []
+    with Ledger(tmp_path / "metrics.csv") as table:
+        for index in range(200):
+            table.append([Row(file=f"{index}.png")])
+        monkeypatch.setattr(Ledger, "tidy", lambda self, tidy=Ledger.tidy: rewrites.append(tidy(self)))
+        for index in range(200):
+            table.append([Row(file=f"{index}.png", notes="new")])
+    assert [row["notes"] for row in read(tmp_path / "metrics.csv")] == ["new"] * 200
+    assert 1 < len(rewrites) <= 51
+
+
+@pytest.mark.skipif(os.name == "nt", reason="removes a file that is open")
+@pytest.mark.parametrize("what", ["table", "folder"])
+def test_rows_do_not_go_into_a_table_that_was_removed(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "out" / "metrics.csv"
+    path.parent.mkdir()
+    with Ledger(path) as table:
+        table.append([Row(file="a.png")])
+        path.unlink()
+        if what == "folder":
+            path.parent.rmdir()
+        with pytest.raises(OutputError, match=r"metrics\.csv: was removed" if what == "table" else "folder is gone"):
+            table.append([Row(file="b.png")])
+
+
+def test_a_new_modification_time_of_the_same_content_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    with Ledger(path) as table:
+        table.append(
+            [Row(file="a,b.png", page=page, pages=2, source_mtime_ns=5, notes="two\nlines") for page in (1, 2)]
+        )
+        table.append([Row(file="c.png", source_mtime_ns=6)])
+        table.touch({"a,b.png": 7})
+        table.append([Row(file="d.png", source_mtime_ns=8)])
+    assert [(row["file"], row["source_mtime_ns"]) for row in read(path)] == [
+        ("a,b.png", "7"),
+        ("a,b.png", "7"),
+        ("c.png", "6"),
+        ("d.png", "8"),
+    ]
+    assert read_records(path)["a,b.png"].source_mtime_ns == 7
+
+
+def test_a_table_from_before_a_column_was_added_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    older = COLUMNS[: COLUMNS.index("notes") + 1]
+    path.write_bytes(encode([older, ["a.png", "1", "done", *[""] * (len(older) - 3)]]))
+    with Ledger(path) as table:
+        table.append([Row(file="b.png", model_sha256="ab")])
+    assert [(row["file"], row["model_sha256"]) for row in read(path)] == [("a.png", ""), ("b.png", "ab")]
 
 
 def test_somebody_elses_table_is_left_alone(tmp_path: Path) -> None:
@@ -107,4 +194,4 @@ def test_columns_that_a_later_version_added_do_not_matter_to_this_one(tmp_path: 
     path.write_text(",".join([*COLUMNS, "later"]) + "\n")
     with Ledger(path) as table:
         table.append([Row(file="a.png")])
-    assert next(ledger.read(path))["file"] == "a.png"
+    assert next(read(path))["file"] == "a.png"

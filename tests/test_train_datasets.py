@@ -50,13 +50,14 @@ def test_corrupt_and_too_small_images_are_named_and_left_out(tmp_path: Path, cap
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no JPEG")
     cut = pictures.save(tmp_path / "cut.png", pictures.scene(60, 60))
     cut.write_bytes(cut.read_bytes()[:-200])
+    Image.fromarray(np.zeros((50, 50, 4), np.uint8), "CMYK").save(tmp_path / "print.jpg")
     (tmp_path / "SOURCES.csv").write_text("not an image, and nobody's concern")
     with caplog.at_level(logging.WARNING):
         loaded = loading.load_folder(tmp_path, 3, 32)
     assert [image.tolist() for image in loaded] == [pictures.load(good).tolist()]
     said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 3
-    for name in ("small.png", "broken.jpg", "cut.png"):
+    assert len(said) == 4
+    for name in ("small.png", "broken.jpg", "cut.png", "print.jpg"):
         assert sum(name in line for line in said) == 1
     assert "90×20" in next(line for line in said if "small.png" in line)
     assert "SOURCES" not in caplog.text

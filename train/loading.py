@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from folderdenoise import images
-from folderdenoise.errors import FolderDenoiseError, UsageError
+from folderdenoise.errors import FolderDenoiseError, UnsupportedImageError, UsageError
 
 log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
@@ -90,8 +90,13 @@ def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
 
 
 def load_image(path: Path, channels: int) -> Pixels:
-    """The first page of ``path`` as ``(H, W, channels)`` uint8; colour becomes luma (BT.601), gray becomes RGB."""
+    """The first page of ``path`` as ``(H, W, channels)`` uint8; colour becomes luma (BT.601), gray becomes RGB.
+
+    Raises :class:`UnsupportedImageError` for CMYK, whose inks are no colours to train on.
+    """
     pixels = images.read(path).pages[0].pixels
+    if pixels.shape[2] == 4:
+        raise UnsupportedImageError(f"{path}: is CMYK. Convert it to RGB first.")
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     elif pixels.dtype != np.uint8:

@@ -20,7 +20,10 @@ def jpeg(encoded: bytes, metadata: Metadata, segments: bytes = b"") -> Pieces:
         rest = rest[2 + int.from_bytes(rest[2:4], "big") :]
     unit, x, y = 0, 1.0, 1.0
     if metadata.resolution:
-        scale, unit = (10.0, 2) if metadata.resolution_unit == "cm" else (25.4, 1)
+        width = metadata.resolution[0]
+        # Whole numbers only: 300 dots an inch, which a PNG keeps as 11,811 a metre, is none a centimetre.
+        scales = [(10.0, 2), (25.4, 1)] if metadata.resolution_unit == "cm" else [(25.4, 1)]
+        scale, unit = min(scales, key=lambda choice: abs(width * choice[0] - round(width * choice[0])))
         x, y = (min(max(round(value * scale), 1), 65535) for value in metadata.resolution)
     jfif = b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, int(x), int(y), 0, 0)
     pieces: list[bytes | memoryview] = [b"\xff\xd8", segment(0xE0, jfif)]

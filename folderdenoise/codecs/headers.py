@@ -31,6 +31,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SAMPLING = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
 EXIF_PREFIX = b"Exif\0\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 class HeaderError(ValueError):
@@ -41,7 +42,9 @@ class HeaderError(ValueError):
 class JpegHeader:
     """``components`` counts the channels, ``precision`` their bits. ``quality`` is the libjpeg setting
     (1..100) whose standard tables come closest to the file's. ``density``: JFIF (unit, x, y). ``pictures``:
-    the attribute words of the pictures that a Multi-Picture index (CIPA DC-007) lists, the first included."""
+    the attribute words of the pictures that a Multi-Picture index (CIPA DC-007) lists, the first included.
+    ``transform``: Adobe's word on the colours (2: YCCK). ``kept``: (marker, payload) of segments to copy as they
+    are; ``dropped``: those that would no longer be true, in words."""
 
     precision: int = 0
     components: int = 0
@@ -52,6 +55,9 @@ class JpegHeader:
     density: tuple[int, int, int] | None = None
     exif: bytes | None = None
     pictures: tuple[int, ...] = ()
+    transform: int | None = None
+    kept: list[tuple[int, bytes]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -95,6 +101,13 @@ def jpeg(file: BinaryIO) -> JpegHeader:
             header.exif = payload[6:]
         elif marker == 0xE2 and payload[:4] == b"MPF\0":
             header.pictures = _multi_picture(payload[4:])
+        elif marker == 0xEE and payload[:5] == b"Adobe" and len(payload) >= 12:
+            header.transform = payload[11]
+        elif marker == 0xFE or 0xE3 <= marker <= 0xEC or (marker == 0xE1 and payload.startswith(_EXTENDED_XMP)):
+            if marker != 0xEB:
+                header.kept.append((marker, payload))
+            elif not header.dropped:  # JUMBF: signatures and gain maps of the pixels as they were
+                header.dropped.append("its content credentials (or other JUMBF data) no longer fit and were")
     if not header.components:
         raise HeaderError("its header does not say how large the picture is")
     header.quality = _quality([tables[t] for t in dict.fromkeys(used) if t in tables])
@@ -188,6 +201,7 @@ class PngHeader:
     kept: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+_LONGEST_SIDE = 10_000_000  # libvips takes no more, and would print what it thinks of it
 _PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # libvips keeps this one
 
@@ -212,6 +226,8 @@ def png(file: BinaryIO) -> PngHeader:
                 raise HeaderError("it ends in the middle of its header")
             file.seek(4, 1)
             if name == b"IHDR" and length >= 13:
+                if max(struct.unpack(">II", data[:8])) > _LONGEST_SIDE:
+                    raise HeaderError("its header gives an impossible size")
                 header.depth, header.colour, header.interlaced = data[8], data[9], bool(data[12])
             elif name == b"PLTE":
                 header.palette = data

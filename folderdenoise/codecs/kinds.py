@@ -21,7 +21,7 @@ EXTENSIONS = frozenset(
             ".webp",
             ".avif",
         ),
-        *(".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2"),
+        *(".bmp", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".gif"),
     }
 )
 """File-name suffixes, in lower case, that the tool takes in."""
@@ -38,7 +38,7 @@ UNSUPPORTED_EXTENSIONS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys([".j2k", ".j2c", ".jpc", ".jpx"], "JPEG 2000 (not in a .jp2 container)"),
         **dict.fromkeys([".psd", ".psb"], "Photoshop"),
         **dict.fromkeys([".svg", ".svgz"], "SVG drawing"),
-        **{".dcm": "DICOM", ".djvu": "DjVu", ".exr": "OpenEXR", ".gif": "GIF", ".hdr": "Radiance HDR"},
+        **{".dcm": "DICOM", ".djvu": "DjVu", ".exr": "OpenEXR", ".hdr": "Radiance HDR"},
         **{".ico": "icon", ".jxl": "JPEG XL", ".jxr": "JPEG XR", ".pam": "PAM", ".pcx": "PCX", ".pdf": "PDF"},
         **{".pfm": "PFM", ".tga": "Targa", ".xcf": "GIMP"},
     }
@@ -53,11 +53,11 @@ _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"II+\0", 0, "tiff"),
     (b"MM\0+", 0, "tiff"),
     (b"WEBP", 8, "webp"),
+    (b"GIF8", 0, "gif"),
     (b"BM", 0, "bmp"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", 0, "jp2"),
 )
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (b"GIF8", "GIF"),
     (b"%PDF", "PDF"),
     (b"%!PS", "PostScript"),
     (b"8BPS", "Photoshop"),

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from folderdenoise.codecs.headers import HeaderError
-from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Metadata, Picture
-from folderdenoise.codecs.vips import BILEVEL, guard, unsupported
+from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture
+from folderdenoise.codecs.tiffpage import BILEVEL_NOTE
+from folderdenoise.codecs.vips import guard, unsupported
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # failures are raised here, not printed
 
 _PNM_HEADER = re.compile(
     rb"P([2356])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:#[^\n]*\n)?\s"
 )
+_PBM_HEADER = re.compile(rb"P([14])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:#[^\n]*\n)?\s")
 
 
 def _decode(data: bytes) -> Array:
@@ -51,7 +54,7 @@ def _encode(suffix: str, page: Picture, parameters: list[int]) -> bytes:
     return bytes(encoded)
 
 
-def read_bmp(path: Path, max_megapixels: float) -> ImageFile:
+def read_bmp(path: Path, limits: Limits) -> ImageFile:
     """BMP: palette, 16, 24 and 32 bits, uncompressed."""
     data = path.read_bytes()
     if len(data) < 30:
@@ -72,11 +75,9 @@ def read_bmp(path: Path, max_megapixels: float) -> ImageFile:
     height = abs(height)
     if width <= 0 or height == 0 or bits not in (1, 2, 4, 8, 16, 24, 32):
         raise HeaderError("its header gives an impossible size or depth")
-    if bits == 1:
-        raise unsupported(path, BILEVEL, "leave it as it is")
     if compression not in (0, 3, 6):
         raise unsupported(path, "it is a compressed BMP", "save it as an uncompressed BMP or as PNG first")
-    guard(path, width, height, width * height / 1e6, max_megapixels)
+    guard(path, width, height, width * height / 1e6, limits.megapixels)
     if start + (width * bits + 31) // 32 * 4 * height > len(data):
         raise HeaderError("it is shorter than the picture that its header describes")
     page = _page(_decode(data), Metadata(resolution=resolution, resolution_unit="cm" if resolution else None))
@@ -84,6 +85,8 @@ def read_bmp(path: Path, max_megapixels: float) -> ImageFile:
     if bits == 32 and compression == 0 and page.alpha is not None and not page.alpha.any():
         # The fourth byte has no meaning here; programs that use it for alpha do not hide the whole picture.
         page, notes = Picture(page.pixels, None, page.metadata), ("stored with 24 bits a pixel, not 32",)
+    elif bits == 1:
+        page, notes = replace(page, bilevel=True), (BILEVEL_NOTE,)
     elif bits <= 8:
         gray = page.pixels.shape[2] == 1
         if bits < 8 or not gray:
@@ -106,11 +109,11 @@ def encode_bmp(page: Picture) -> bytes:
     return bytes(encoded)
 
 
-def read_pnm(path: Path, max_megapixels: float) -> ImageFile:
+def read_pnm(path: Path, limits: Limits) -> ImageFile:
     """PGM and PPM, binary and as text, of 8 or 16 bits."""
     data = path.read_bytes()
     if data[:2] in (b"P1", b"P4"):
-        raise unsupported(path, BILEVEL, "leave it as it is")
+        return _read_pbm(path, data, limits)
     if data[:2] not in (b"P2", b"P3", b"P5", b"P6"):
         raise unsupported(path, "it is a PAM file", "convert it to PPM, PNG or TIFF first")
     found = _PNM_HEADER.match(data)
@@ -122,7 +125,7 @@ def read_pnm(path: Path, max_megapixels: float) -> ImageFile:
         raise HeaderError("its header gives an impossible size or depth")
     if top not in (255, 65535):
         raise unsupported(path, f"its brightest value is {top}, not 255 or 65535", "convert it to PNG or TIFF first")
-    guard(path, width, height, width * height / 1e6, max_megapixels)
+    guard(path, width, height, width * height / 1e6, limits.megapixels)
     count = width * height * channels
     ascii_ = kind < 4
     length = len(data[found.end() :].split()) if ascii_ else (len(data) - found.end()) // (1 if top == 255 else 2)
@@ -132,13 +135,27 @@ def read_pnm(path: Path, max_megapixels: float) -> ImageFile:
     return ImageFile((page,), Encoding("pnm", 8 if top == 255 else 16, ascii=ascii_))
 
 
+def _read_pbm(path: Path, data: bytes, limits: Limits) -> ImageFile:
+    """PBM, binary and as text: black and white."""
+    found = _PBM_HEADER.match(data)
+    if not found:
+        raise HeaderError("its header is cut off or gives impossible numbers")
+    kind, width, height = (int(number) for number in found.groups())
+    guard(path, width, height, width * height / 1e6, limits.megapixels)
+    rest = len(data) - found.end()
+    if rest < (width + 7) // 8 * height if kind == 4 else rest < width * height:
+        raise HeaderError("it is shorter than the picture that its header describes")
+    page = replace(_page(_decode(data), Metadata()), bilevel=True)
+    return ImageFile((page,), Encoding("pnm", 1, ascii=kind == 1), (BILEVEL_NOTE,))
+
+
 def encode_pnm(page: Picture, encoding: Encoding) -> bytes:
     """A PGM or PPM file."""
     suffix = ".pgm" if page.pixels.shape[2] == 1 else ".ppm"
     return _encode(suffix, page, [cv2.IMWRITE_PXM_BINARY, 0 if encoding.ascii else 1])
 
 
-def read_jp2(path: Path, max_megapixels: float) -> ImageFile:
+def read_jp2(path: Path, limits: Limits) -> ImageFile:
     """JPEG 2000 in a JP2 file: 8 and 16 bits, gray, RGB, RGBA."""
     data = path.read_bytes()
     start = data.find(b"\xff\x4f\xff\x51")
@@ -158,7 +175,7 @@ def read_jp2(path: Path, max_megapixels: float) -> ImageFile:
         )
     if min(width, height) < 64:
         raise unsupported(path, "it is JPEG 2000 of less than 64 pixels a side", "convert it to PNG or TIFF first")
-    guard(path, width, height, width * height / 1e6, max_megapixels)
+    guard(path, width, height, width * height / 1e6, limits.megapixels)
     page = _page(_decode(data), Metadata())
     cod = data.find(b"\xff\x52", start)
     lossless = cod > 0 and len(data) > cod + 13 and data[cod + 13] == 1

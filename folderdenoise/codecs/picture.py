@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from folderdenoise.scratch import Scratch
+
 Array: TypeAlias = NDArray[Any]  # uint8, uint16 or float32
 
 
@@ -36,14 +38,15 @@ class Metadata:
 class Picture:
     """One image.
 
-    ``pixels``: ``(H, W, C)``, C = 1 (gray) or 3 (RGB), uint8 in 0..255, uint16 in 0..65535, or finite
-    float32, nominally in [0, 1]. ``alpha``: ``(H, W)`` of the same type, or None; never premultiplied into
-    ``pixels``.
+    ``pixels``: ``(H, W, C)``, C = 1 (gray), 3 (RGB) or 4 (CMYK, 0 is no ink), uint8 in 0..255, uint16 in 0..65535, or
+    finite float32, nominally in [0, 1]. ``alpha``: ``(H, W)`` of the same type, or None; never premultiplied into
+    ``pixels``. ``bilevel``: stored with one bit a pixel, here as gray of 0 and 255; there is no noise to remove.
     """
 
     pixels: Array
     alpha: Array | None = None
     metadata: Metadata = Metadata()
+    bilevel: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,13 @@ class Encoding:
     """How a file was stored, so that it can be stored the same way again. Fields of other formats keep their
     default.
 
-    ``format``: "jpeg", "png", "tiff", "webp", "avif", "bmp", "pnm" or "jp2". ``bit_depth``: bits per sample
+    ``format``: "jpeg", "png", "tiff", "webp", "gif", "avif", "bmp", "pnm" or "jp2". ``bit_depth``: bits per sample
     as stored. ``quality``: 1..100 of a lossy format, estimated. ``subsampling``: "4:4:4", "4:2:2", "4:2:0",
     "4:4:0" or "4:1:1". ``progressive``: a progressive JPEG or an interlaced PNG. ``compression``: libvips'
     name of a TIFF compression. ``tile``: (width, height) of a tiled TIFF. ``premultiplied``: the file's
     colours are multiplied by its alpha. ``chunks``: PNG chunks that say what the colours mean, or hold text,
-    verbatim. ``ascii``: a PNM written as text.
+    verbatim; of a JPEG, comments and the like, named by their marker byte. ``ascii``: a PNM written as text.
+    ``delays``: milliseconds for each frame of an animation; ``loop``: how often it runs, 0 for ever.
     """
 
     format: str
@@ -72,16 +76,26 @@ class Encoding:
     premultiplied: bool = False
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     ascii: bool = False
+    delays: tuple[int, ...] = ()
+    loop: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFile:
-    """A file's pages (one, but for multi-page TIFF), how it was stored, and what could not be kept, in plain
-    words."""
+    """A file's pages (one, but for multi-page TIFF and animations), how it was stored, and what could not be kept, in
+    plain words."""
 
     pages: tuple[Picture, ...]
     encoding: Encoding
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``megapixels``: how many million pixels all pages together may have. ``scratch``: where pixels are kept."""
+
+    megapixels: float
+    scratch: Scratch
 
 
 def shown(path: Path) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from folderdenoise.codecs import headers, tiff, tiffpage, vips
-from folderdenoise.codecs.picture import Encoding, ImageFile, Metadata, Picture
+from folderdenoise.codecs import headers, recode, tiff, tiffpage, tiffwriter, vips
+from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, Picture
 from folderdenoise.errors import UnreadableImageError
 
 LOSSY_QUALITY = 90
@@ -21,14 +21,14 @@ def _decode(
     path: Path,
     loader: str,
     metadata: Metadata,
-    max_megapixels: float,
+    limits: Limits,
     data: bytes | None = None,
     **options: object,
 ) -> Picture:
     try:
         image = vips.opened(path, loader, data, **options)
-        vips.guard(path, image.width, image.height, image.width * image.height / 1e6, max_megapixels)
-        return vips.picture(path, image, metadata)
+        vips.guard(path, image.width, image.height, image.width * image.height / 1e6, limits.megapixels)
+        return vips.picture(path, image, metadata, limits.scratch)
     except vips.Error as error:
         raise vips.damaged(path, vips.reason(error)) from error
 
@@ -42,13 +42,12 @@ def _exif(block: bytes | None) -> tuple[bytes | None, int, tuple[tuple[float, fl
     return block, tiffpage.orientation(fields), tiffpage.resolution(fields)
 
 
-def read_jpeg(path: Path, max_megapixels: float) -> ImageFile:
-    """Baseline and progressive JPEG, gray or colour, 8 bits."""
+def read_jpeg(path: Path, limits: Limits) -> ImageFile:
+    """Baseline and progressive JPEG, gray, colour or CMYK, 8 bits."""
     with path.open("rb") as file:
         header = headers.jpeg(file)
-    if header.components not in (1, 3):
-        channels = "CMYK (print) colours" if header.components == 4 else f"{header.components} channels"
-        raise vips.unsupported(path, f"it is a JPEG of {channels}", "convert it to RGB first")
+    if header.components not in (1, 3, 4):
+        raise vips.unsupported(path, f"it is a JPEG of {header.components} channels", "convert it to RGB first")
     if header.precision != 8 or header.lossless:
         raise vips.unsupported(path, "it is a 12-bit or lossless JPEG", "convert it to TIFF first")
     notes = []
@@ -65,34 +64,39 @@ def read_jpeg(path: Path, max_megapixels: float) -> ImageFile:
         resolution = (header.density[1] / scale, header.density[2] / scale)
     metadata = Metadata(exif=exif, orientation=orientation, resolution=resolution, resolution_unit=unit)
     try:
-        page = _decode(path, "jpegload", metadata, max_megapixels, fail_on="warning")
+        page = _decode(path, "jpegload", metadata, limits, fail_on="warning")
     except UnreadableImageError as error:
         # Some cameras pad the end of the file. Nothing of the picture is missing then.
         if "extraneous bytes before marker 0xd9" not in str(error):
             raise
-        page = _decode(path, "jpegload", metadata, max_megapixels, fail_on="truncated")
+        page = _decode(path, "jpegload", metadata, limits, fail_on="truncated")
     subsampling = header.subsampling if header.components == 3 else None
     if header.components == 3 and subsampling is None:
         subsampling = "4:4:4"
         notes.append("its unusual chroma subsampling was stored as 4:4:4 (no subsampling)")
-    encoding = Encoding("jpeg", 8, header.quality, subsampling, header.progressive, lossless=False)
+    if header.components == 4 and header.transform == 2:
+        notes.append("its YCCK colours were stored as CMYK")
+    notes += [f"{what} dropped" for what in header.dropped]
+    chunks = tuple((bytes([marker]), payload) for marker, payload in header.kept)
+    encoding = Encoding("jpeg", 8, header.quality, subsampling, header.progressive, lossless=False, chunks=chunks)
     return ImageFile((page,), encoding, tuple(notes))
 
 
-def read_png(path: Path, max_megapixels: float) -> ImageFile:
-    """PNG of 2 to 16 bits: gray, RGB, palette, with and without alpha."""
+def read_png(path: Path, limits: Limits) -> ImageFile:
+    """PNG of 1 to 16 bits: gray, RGB, palette, with and without alpha."""
     with path.open("rb") as file:
         header = headers.png(file)
     if header.frames > 1:
         raise vips.unsupported(path, f"it is an animation of {header.frames} frames", _SINGLE)
-    if header.depth == 1:
-        raise vips.unsupported(path, vips.BILEVEL, "leave it as it is")
     exif, orientation, _ = _exif(header.exif)
     resolution, unit = (header.density, "cm") if header.density else (None, None)
     metadata = Metadata(exif=exif, orientation=orientation, resolution=resolution, resolution_unit=unit)
-    page = _decode(path, "pngload", metadata, max_megapixels, fail_on="warning")
+    page = _decode(path, "pngload", metadata, limits, fail_on="warning")
     notes, depth = [], header.depth
-    if header.colour == 3:
+    if depth == 1:
+        page = replace(page, bilevel=True)
+        notes.append(tiffpage.BILEVEL_NOTE)
+    elif header.colour == 3:
         page, depth = _from_palette(page, header.palette), 8
         notes.append(f"its palette was replaced by plain {'gray' if page.pixels.shape[2] == 1 else 'RGB'} values")
     elif depth < 8 and page.alpha is not None:
@@ -111,21 +115,62 @@ def _from_palette(page: Picture, palette: bytes) -> Picture:
     return replace(page, pixels=np.ascontiguousarray(page.pixels[..., :1])) if gray else page
 
 
-def read_webp(path: Path, max_megapixels: float) -> ImageFile:
-    """WebP, lossy and lossless, still."""
+def read_webp(path: Path, limits: Limits) -> ImageFile:
+    """WebP, lossy and lossless, still and animated."""
     data = path.read_bytes()
     header = headers.webp(data)
-    if header.animated:
-        raise vips.unsupported(path, "it is an animation", _SINGLE)
     exif, orientation, (resolution, unit) = _exif(header.exif)
     metadata = Metadata(exif=exif, orientation=orientation, resolution=resolution, resolution_unit=unit)
-    page = _decode(path, "webpload", metadata, max_megapixels, data, fail_on="warning")
     notes = () if header.lossless else (_NO_QUALITY,)
     quality = None if header.lossless else LOSSY_QUALITY
-    return ImageFile((page,), Encoding("webp", 8, quality, lossless=header.lossless), notes)
+    encoding = Encoding("webp", 8, quality, lossless=header.lossless)
+    if header.animated:
+        return _animation(path, "webpload", metadata, encoding, limits, data, notes)
+    page = _decode(path, "webpload", metadata, limits, data, fail_on="warning")
+    return ImageFile((page,), encoding, notes)
 
 
-def read_avif(path: Path, max_megapixels: float) -> ImageFile:
+def read_gif(path: Path, limits: Limits) -> ImageFile:
+    """GIF, still and animated. What is denoised has more colours than a GIF holds, so they are chosen anew."""
+    notes = ("its colours were reduced to the 256 that a GIF picture holds",)
+    return _animation(path, "gifload", Metadata(), Encoding("gif", lossless=False), limits, path.read_bytes(), notes)
+
+
+def _animation(
+    path: Path,
+    loader: str,
+    metadata: Metadata,
+    encoding: Encoding,
+    limits: Limits,
+    data: bytes,
+    notes: tuple[str, ...],
+) -> ImageFile:
+    """Every frame as a page, as it is shown: frames that are stored as changes are whole here."""
+    try:
+        image = vips.opened(path, loader, data, n=-1, fail_on="warning")
+        frames = image.get("n-pages") if image.get_typeof("n-pages") else 1
+        width, height = image.width, image.height // frames
+        vips.guard(path, width, height, width * image.height / 1e6, limits.megapixels, frames)
+        whole = vips.picture(path, image, metadata, limits.scratch)
+        if whole.alpha is not None and (whole.alpha == 255).all():
+            whole = replace(whole, alpha=None)  # decoders make up one, encoders leave it out
+        timing = [image.get(key) if image.get_typeof(key) else None for key in ("delay", "loop")]
+    except vips.Error as error:
+        raise vips.damaged(path, vips.reason(error)) from error
+    pages = tuple(
+        Picture(
+            whole.pixels[top : top + height],
+            None if whole.alpha is None else whole.alpha[top : top + height],
+            whole.metadata,
+        )
+        for top in range(0, height * frames, height)
+    )
+    if frames > 1:
+        encoding = replace(encoding, delays=tuple(timing[0] or ()), loop=timing[1] or 0)
+    return ImageFile(pages, encoding, notes)
+
+
+def read_avif(path: Path, limits: Limits) -> ImageFile:
     """AVIF stills of 8 to 12 bits."""
     data = path.read_bytes()
     try:
@@ -140,48 +185,68 @@ def read_avif(path: Path, max_megapixels: float) -> ImageFile:
     exif, _, (resolution, unit) = _exif(block.removeprefix(headers.EXIF_PREFIX))
     # AVIF says by itself how the picture is turned, and decoders turn it: orientation stays 1.
     metadata = Metadata(exif=exif, resolution=resolution, resolution_unit=unit)
-    page = _decode(path, "heifload", metadata, max_megapixels, data, fail_on="warning")
+    page = _decode(path, "heifload", metadata, limits, data, fail_on="warning")
     encoding = Encoding("avif", depth, LOSSY_QUALITY, "4:4:4", lossless=False)
     return ImageFile((page,), encoding, (_NO_QUALITY,))
 
 
-def read_tiff(path: Path, max_megapixels: float) -> ImageFile:
-    """TIFF and BigTIFF: 8- and 16-bit integers, 32-bit float, gray, RGB and palette, any number of pages."""
+def read_tiff(path: Path, limits: Limits) -> ImageFile:
+    """TIFF and BigTIFF: integers of 1 to 16 bits, 32-bit float, gray, RGB, CMYK and palette, any number of pages."""
     with path.open("rb") as file:
         reader = tiff.Reader(file)
         directories = list(reader.directories())
-    pages, notes, encodings, total = [], list[str](), [], 0.0
-    kinds = [tiffpage.PageKind.of(directory) for directory in directories]
-    full = [i for i, kind in enumerate(kinds) if not kind.reduced]
-    if not full:
-        raise headers.HeaderError("it holds no picture")
-    if len(full) < len(kinds):
-        notes.append("smaller copies of the picture (overviews, thumbnails) were dropped")
+        notes, total = list[str](), 0.0
+        kinds = [tiffpage.PageKind.of(directory) for directory in directories]
+        full = [i for i, kind in enumerate(kinds) if not kind.reduced]
+        if not full:
+            raise headers.HeaderError("it holds no picture")
+        if len(full) < len(kinds):
+            notes.append("smaller copies of the picture (overviews, thumbnails) were dropped")
+        for i in full:
+            number = f"page {i + 1}" if len(full) > 1 else "it"
+            problem = kinds[i].problem()
+            if problem:
+                raise vips.unsupported(path, f"{number} is {problem[0]}", problem[1])
+            total += kinds[i].width * kinds[i].height / 1e6
+        vips.guard(path, kinds[full[0]].width, kinds[full[0]].height, total, limits.megapixels, len(full))
+        pages = [_tiff_page(path, reader, directories[i], kinds[i], limits, i) for i in full]
     for i in full:
-        number = f"page {i + 1}" if len(full) > 1 else "it"
-        problem = kinds[i].problem()
-        if problem:
-            raise vips.unsupported(path, f"{number} is {problem[0]}", problem[1])
-        total += kinds[i].width * kinds[i].height / 1e6
-    vips.guard(path, kinds[full[0]].width, kinds[full[0]].height, total, max_megapixels, len(full))
-    for i in full:
-        kind, directory = kinds[i], directories[i]
-        resolution, unit = tiffpage.resolution(directory)
-        metadata = Metadata(
-            exif=tiff.exif_block(tiff.carried(directory)),
-            iptc=tiffpage.iptc(directory),
-            orientation=kind.orientation,
-            resolution=resolution,
-            resolution_unit=unit,
-        )
-        # Of damaged tiles libvips tells at "warning" only. Strips of intact files can fail there, for a repeated tag.
-        strictness = "warning" if kind.tile else "error"
-        pages.append(_decode(path, "tiffload", metadata, max_megapixels, page=i, fail_on=strictness))
-        encodings.append(_tiff_encoding(kind, reader.big))
-        notes += [note for note in kind.notes() if note not in notes]
+        notes += [note for note in kinds[i].notes() if note not in notes]
+    encodings = [_tiff_encoding(kinds[i], reader.big) for i in full if not kinds[i].bilevel]
     if any(encoding != encodings[0] for encoding in encodings):
         notes.append("all pages are stored with the compression of the first")
-    return ImageFile(tuple(pages), encodings[0], tuple(notes))
+    encoding = (
+        encodings[0] if encodings else Encoding("tiff", 1, compression="deflate", predictor="none", bigtiff=reader.big)
+    )
+    return ImageFile(tuple(pages), encoding, tuple(notes))
+
+
+def _tiff_page(
+    path: Path, reader: tiff.Reader, directory: tiff.Directory, kind: tiffpage.PageKind, limits: Limits, index: int
+) -> Picture:
+    resolution, unit = tiffpage.resolution(directory)
+    metadata = Metadata(
+        exif=tiffwriter.exif_block(tiff.carried(directory)),
+        iptc=tiffpage.iptc(directory),
+        orientation=kind.orientation,
+        resolution=resolution,
+        resolution_unit=unit,
+    )
+    # Of damaged tiles libvips tells at "warning" only. Strips of intact files can fail there, for a repeated tag.
+    strictness = "warning" if kind.tile else "error"
+    if not recode.needed(kind):
+        page = _decode(path, "tiffload", metadata, limits, page=index, fail_on=strictness)
+        return replace(page, bilevel=kind.bilevel)
+    try:
+        files = recode.readable(reader, directory, kind)  # libvips looks into them until the picture is there
+        planes = [vips.opened(path, "tiffload", data, fail_on=strictness) for data in files]
+        meaning = {1: "b-w", 3: "srgb", 4: "cmyk"}.get(kind.colours or 0, "multiband")
+        image = planes[0] if len(planes) == 1 else planes[0].bandjoin(planes[1:]).copy(interpretation=meaning)
+        if (image.width, image.height) != (kind.width, kind.height):
+            raise headers.HeaderError("its header contradicts itself")
+        return vips.picture(path, image, metadata, limits.scratch)
+    except vips.Error as error:
+        raise vips.damaged(path, vips.reason(error)) from error
 
 
 def _tiff_encoding(kind: tiffpage.PageKind, big: bool) -> Encoding:

@@ -1,8 +1,7 @@
 """The directory structure of TIFF files (TIFF 6.0 and BigTIFF), which EXIF blocks share.
 
-libvips decodes and encodes the pixels of one page. This room does what it does not: say how a page is stored,
-carry the tags it does not know from the old file to the new, and chain pages of different sizes into one
-file.
+libvips decodes and encodes the pixels of one page. This room reads what it does not: how a page is stored, and the
+tags to carry from the old file to the new. ``tiffwriter`` writes them.
 """
 
 from __future__ import annotations
@@ -16,45 +15,15 @@ from typing import BinaryIO
 from folderdenoise.codecs.headers import HeaderError
 
 # Bytes per value of each field type; what is not listed is skipped.
-_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
-_CODES = {
-    1: "B",
-    3: "H",
-    4: "I",
-    6: "b",
-    8: "h",
-    9: "i",
-    11: "f",
-    12: "d",
-    13: "I",
-    16: "Q",
-    17: "q",
-    18: "Q",
-}
-_WORDS = {5: 4, 10: 4}  # rationals are pairs of four-byte numbers
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+WORDS = {5: 4, 10: 4}  # rationals are pairs of four-byte numbers
 _MOST_BYTES = 1 << 28  # of one field: beyond it the header lies
 
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY = 34665, 34853, 40965
 _POINTERS = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY)
-STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
-_OFFSETS = {STRIP_OFFSETS: STRIP_BYTES, TILE_OFFSETS: TILE_BYTES}
+CHUNKS = {273: 279, 324: 325}
+"""Tags with the places of strips and of tiles -> those with their lengths in bytes."""
 
 # Tags that say how pixels are stored, point into the old file or go through libvips: the new page has its
 # own.
@@ -78,10 +47,10 @@ class Field:
     @property
     def values(self) -> tuple[int | float, ...]:
         """The numbers of the field; for a rational, numerators and denominators in turn."""
-        if self.kind in _WORDS:
+        if self.kind in WORDS:
             return struct.unpack(f"<{len(self.data) // 4}{'I' if self.kind == 5 else 'i'}", self.data)
         code = _CODES.get(self.kind, "B")
-        return struct.unpack(f"<{len(self.data) // _SIZES[self.kind]}{code}", self.data)
+        return struct.unpack(f"<{len(self.data) // SIZES[self.kind]}{code}", self.data)
 
     @property
     def integers(self) -> tuple[int, ...]:
@@ -107,6 +76,14 @@ class Reader:
         self.big = version == 43
         self._first = self._unpack(8, "Q")[0] if self.big else struct.unpack(self.order + "I", start[4:8])[0]
         self.loops = False
+
+    def chunks(self, directory: Directory) -> list[bytes]:
+        """The strips or tiles of a page, as stored. Raises HeaderError where they lie outside the file."""
+        for offsets, lengths in CHUNKS.items():
+            if offsets in directory and lengths in directory:
+                places = zip(directory[offsets].integers, directory[lengths].integers, strict=False)
+                return [self._read(offset, length) for offset, length in places]
+        raise HeaderError("it does not say where its pixels are")
 
     def _unpack(self, offset: int, codes: str) -> tuple[int, ...]:
         data = self._read(offset, struct.calcsize(self.order + codes))
@@ -144,7 +121,7 @@ class Reader:
         fields: dict[int, Field] = {}
         for i in range(count):
             tag, kind, number, inline = struct.unpack_from(self.order + item, block, i * size)
-            if kind in _SIZES and tag not in fields:  # of a repeated tag, libtiff takes the first as well
+            if kind in SIZES and tag not in fields:  # of a repeated tag, libtiff takes the first as well
                 self._add(fields, tag, kind, number, inline, depth)
         position += count * size
         try:
@@ -154,7 +131,7 @@ class Reader:
         return fields, following
 
     def _add(self, fields: dict[int, Field], tag: int, kind: int, count: int, inline: bytes, depth: int) -> None:
-        size = count * _SIZES[kind]
+        size = count * SIZES[kind]
         if size > _MOST_BYTES:
             raise HeaderError("a part of its header claims an impossible length")
         if size > len(inline):
@@ -162,7 +139,7 @@ class Reader:
         else:
             data = inline[:size]
         if self.order == ">":
-            width = _WORDS.get(kind, _SIZES[kind])
+            width = WORDS.get(kind, SIZES[kind])
             data = data if width == 1 else swapped(data, width)
         pointed = None
         if tag in _POINTERS and depth < 2:
@@ -187,18 +164,6 @@ def carried(directory: Directory) -> dict[int, Field]:
         for tag, field in directory.items()
         if field.directory or not (tag in _OWN_TAGS or tag in RESOLUTION_TAGS or field.kind in (13, 18))
     }
-
-
-def exif_block(fields: Directory) -> bytes | None:
-    """The fields as a TIFF-structured (EXIF) block, or None if there are none."""
-    if not fields:
-        return None
-    file = io.BytesIO()
-    file.write(b"II*\0\0\0\0\0")
-    start = _write(file, fields, big=False)
-    file.seek(4)
-    file.write(struct.pack("<I", start))
-    return file.getvalue()
 
 
 def exif_fields(block: bytes) -> Directory:
@@ -231,72 +196,3 @@ def without_thumbnail(block: bytes) -> bytes:
         if offset > following > link and offset + length == len(block):
             del changed[offset:]
     return bytes(changed)
-
-
-def _write(file: BinaryIO, fields: Directory, *, big: bool) -> int:
-    """Append a directory that ends its chain at the end of ``file``; returns its offset."""
-    place = 8 if big else 4
-    pointer = "<Q" if big else "<I"
-    items = []
-    for tag, field in sorted(fields.items()):
-        kind, data = field.kind, field.data
-        if field.directory is not None:
-            kind, data = 4, struct.pack("<I", _write(file, field.directory, big=big))
-        count = len(data) // _SIZES[kind]
-        if len(data) > place:
-            file.seek(0, io.SEEK_END)
-            file.write(b"\0" * (file.tell() & 1))
-            offset = file.tell()
-            file.write(data)
-            data = struct.pack(pointer, offset)
-        items.append(struct.pack("<HHQ" if big else "<HHI", tag, kind, count) + data.ljust(place, b"\0"))
-    file.seek(0, io.SEEK_END)
-    file.write(b"\0" * (-file.tell() % 8 if big else file.tell() & 1))
-    start = file.tell()
-    file.write(struct.pack("<Q" if big else "<H", len(items)) + b"".join(items) + bytes(place))
-    return start
-
-
-class Assembler:
-    """Chains single-page TIFF files, as libvips writes them, into one.
-
-    ``file`` holds the first page already and is open for reading and writing. Each page gets a new directory
-    at the end of the file, with the tags to carry over; the directory that libvips wrote stays behind,
-    unused.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        file.seek(0)
-        reader = Reader(file)
-        self._file, self._big = file, reader.big
-        self._link = 8 if reader.big else 4
-        self._page: Directory = next(reader.directories())
-
-    def finish_page(self, extra: Directory, page: BinaryIO | None = None) -> None:
-        """Write the directory of the first page (``page`` None) or append ``page``. ``extra`` replaces or
-        adds tags; the resolution tags are only those in ``extra``."""
-        fields = dict(self._page) if page is None else self._copied(page)
-        for tag in RESOLUTION_TAGS:
-            fields.pop(tag, None)
-        fields.update(extra)
-        start = _write(self._file, fields, big=self._big)
-        self._file.seek(self._link)
-        self._file.write(struct.pack("<Q" if self._big else "<I", start))
-        head, item = (8, 20) if self._big else (2, 12)
-        self._link = start + head + item * len(fields)
-
-    def _copied(self, page: BinaryIO) -> dict[int, Field]:
-        fields = dict(next(Reader(page).directories()))
-        for offsets, lengths in _OFFSETS.items():
-            if offsets not in fields:
-                continue
-            moved = []
-            self._file.seek(0, io.SEEK_END)
-            for offset, length in zip(fields[offsets].integers, fields[lengths].integers, strict=True):
-                page.seek(offset)
-                self._file.write(b"\0" * (self._file.tell() & 1))
-                moved.append(self._file.tell())
-                self._file.write(page.read(length))
-            code, kind = ("Q", 16) if self._big else ("I", 4)
-            fields[offsets] = Field(kind, struct.pack(f"<{len(moved)}{code}", *moved))
-        return fields

@@ -15,11 +15,14 @@ COMPRESSIONS = {
     8: "deflate",
     32946: "deflate",
     32773: "packbits",
+    34925: "lzma",
+    50000: "zstd",
 }
-"""TIFF compression numbers that can be read and written -> libvips' names."""
-_KNOWN = {6: "old-style JPEG", 34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP", 50002: "JPEG XL"}
+"""TIFF compression numbers that can be read and written -> names, libvips' where it has one."""
+BILEVEL_NOTE = "bilevel (black and white only), where there is no noise to remove: copied as it is"
+_KNOWN = {6: "old-style JPEG", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
 
-_COLOURS = {5: "in CMYK (print) colours", 8: "in Lab colours", 9: "in Lab colours", 10: "in Lab colours",
+_COLOURS = {8: "in Lab colours", 9: "in Lab colours", 10: "in Lab colours",
             32803: "raw camera data", 34892: "raw camera data",
             32844: "in LogLuv colours", 32845: "in LogLuv colours"}  # fmt: skip
 
@@ -44,6 +47,7 @@ class PageKind:
     mask: bool
     raw_camera: bool
     layers: bool
+    ink_set: int
     jpeg_tables: bytes
 
     @staticmethod
@@ -72,6 +76,7 @@ class PageKind:
             mask=bool(subfile & 4),
             raw_camera=50706 in directory,
             layers=37724 in directory,
+            ink_set=numbers(332, 1)[0],
             jpeg_tables=directory[347].data if 347 in directory else b"",
         )
 
@@ -85,17 +90,29 @@ class PageKind:
         """The colours are multiplied by the alpha (ExtraSamples 1)."""
         return self.extra[:1] == (1,)
 
+    @property
+    def colours(self) -> int | None:
+        """How many channels the colours take, in the file; None where nobody knows."""
+        return {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}.get(self.photometric)
+
+    @property
+    def bilevel(self) -> bool:
+        """One bit a pixel."""
+        return self.bits == (1,)
+
     def problem(self) -> tuple[str, str] | None:
         """(what it is, what to do) for a page that cannot be denoised; None for one that can."""
         bits, form = self.bits[0], self.sample_formats[0]
-        colours = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}.get(self.photometric)
+        colours = self.colours
         if self.raw_camera or self.photometric in _COLOURS:
             what = "raw camera data" if self.raw_camera else _COLOURS[self.photometric]
             return what, "develop it to 16-bit RGB first" if what == "raw camera data" else _RGB_FIRST
         if self.mask:
             return "a transparency mask", "save the picture with an alpha channel first"
-        if set(self.bits) == {1}:
-            return "bilevel (black and white only), where there is no noise to remove", "leave it as it is"
+        if self.bilevel and self.photometric in (0, 1, 3):
+            return None
+        if self.photometric == 5 and self.ink_set != 1:
+            return "made of inks other than CMYK", _RGB_FIRST
         if len(set(self.bits)) > 1 or len(set(self.sample_formats)) > 1:
             return "of channels with different depths", _RGB_FIRST
         if form in (5, 6):
@@ -108,22 +125,20 @@ class PageKind:
             return f"in colours of an unknown kind (photometric {self.photometric})", _RGB_FIRST
         if self.channels - colours > 1 or self.channels < colours:
             return f"made of {self.channels} channels", "split it into grayscale or RGB pages first"
-        if form == 3 and self.channels != colours:
-            return "a float picture with an extra channel", "save it without alpha first"
         if self.compression not in COMPRESSIONS:
             name = _KNOWN.get(self.compression, f"number {self.compression}")
             return (
                 f"compressed in a way that cannot be read ({name})",
                 "save it with LZW or Deflate compression first",
             )
-        if self.planar and self.tile:
-            return "tiled with separate colour planes", "save it with interleaved channels first"
         return None
 
     def notes(self) -> list[str]:
         """What its new file will not have, in plain words."""
         notes = []
-        if self.photometric == 3:
+        if self.bilevel:
+            notes.append(BILEVEL_NOTE)
+        elif self.photometric == 3:
             notes.append("its palette was replaced by plain RGB values")
         elif self.bits[0] < 8:
             notes.append(f"stored with 8 bits a sample in place of {self.bits[0]}")

@@ -8,22 +8,22 @@ damages maker notes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from folderdenoise.codecs.picture import Array, Metadata, Picture, shown
+from folderdenoise.codecs.picture import Array, Encoding, Metadata, Picture, shown
 from folderdenoise.errors import UnreadableImageError, UnsupportedImageError
+from folderdenoise.scratch import Scratch, bands, release, root
 
 os.environ.setdefault("VIPS_WARNING", "0")  # before libvips starts: its warnings would litter the progress bar
 import pyvips
 
 pyvips.cache_set_max(0)  # no result is kept: each file is read anew, and its memory goes back
 
-BILEVEL = "it is bilevel (only two colours), where there is no noise to remove"
 Error: type[Exception] = pyvips.Error
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
@@ -70,24 +70,46 @@ def guard(path: Path, width: int, height: int, megapixels: float, most: float, p
         )
 
 
-def picture(path: Path, image: Any, metadata: Metadata) -> Picture:
-    """Decode all pixels. ``metadata`` is completed with the profile, XMP and IPTC that libvips found.
+def picture(path: Path, image: Any, metadata: Metadata, scratch: Scratch) -> Picture:
+    """Decode all pixels, where ``scratch`` gives room for them. ``metadata`` is completed with the profile, XMP and
+    IPTC that libvips found.
 
-    Raises UnsupportedImageError for channels that are neither gray nor RGB, pyvips.Error where decoding
-    fails.
+    Raises UnsupportedImageError for channels that are neither gray, RGB nor CMYK, pyvips.Error where decoding fails,
+    OutputError where the disk has no room.
     """
-    if image.format not in _DTYPES or image.bands > 4 or image.interpretation in ("cmyk", "lab", "labs"):
+    colours = colour_channels(image)
+    if image.format not in _DTYPES or not 0 <= image.bands - colours <= 1:
         what = f"{image.bands} channels of type {image.format} ({image.interpretation}) are not supported"
         raise unsupported(path, what, "convert it to 8- or 16-bit RGB or grayscale first")
-    array = image.numpy().reshape(image.height, image.width, image.bands)
-    colours = 1 if image.bands < 3 else 3
-    alpha = np.ascontiguousarray(array[..., colours]) if image.bands > colours else None
-    if array.dtype == np.float32 and not np.isfinite(array).all():
+    array = pixels(image, scratch)
+    alpha = array[..., colours] if image.bands > colours else None
+    if array.dtype == np.float32 and not all(np.isfinite(array[rows]).all() for rows in bands(array)):
         what = "some of its pixels are not numbers (NaN or infinity)"
         raise unsupported(path, what, "replace them before denoising")
     blobs = {name: bytes(image.get(key)) if image.get_typeof(key) else None for name, key in _BLOBS.items()}
     metadata = replace(metadata, icc=blobs["icc"], xmp=blobs["xmp"], iptc=metadata.iptc or blobs["iptc"])
     return Picture(array[..., :colours], alpha, metadata)
+
+
+def colour_channels(image: Any) -> int:
+    """How many of the bands are colours: 1, 3 or, of print colours, 4; 0 for colours of another kind."""
+    if image.interpretation == "cmyk":
+        return 4
+    return 0 if image.interpretation in ("lab", "labs") else 1 if image.bands < 3 else 3
+
+
+def pixels(image: Any, scratch: Scratch) -> Array:
+    """The pixels (H, W, bands) of a lazy image. Raises pyvips.Error and OutputError."""
+    shape = (image.height, image.width, image.bands)
+    array = scratch.empty(shape, _DTYPES[image.format])
+    if root(array) is None:
+        array[...] = image.numpy().reshape(shape)
+        return array
+    region = pyvips.Region.new(image)
+    for rows in bands(array):
+        part = array[rows]
+        part[...] = np.frombuffer(region.fetch(0, rows.start, image.width, len(part)), array.dtype).reshape(part.shape)
+    return array
 
 
 def encode(
@@ -102,18 +124,11 @@ def encode(
 
     ``exif`` goes through libvips, which rewrites it. Raises pyvips.Error.
     """
-    vips = _array(image.pixels)
-    if image.alpha is not None:
-        vips = vips.bandjoin(_array(image.alpha))
-    meaning = {1: "b-w", 3: "srgb"} if image.pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
+    vips = lazy(image)
     x, y = image.metadata.resolution or (1.0, 1.0)
-    vips = vips.copy(interpretation=meaning[image.pixels.shape[2]], xres=x, yres=y)
-    for name, key in _BLOBS.items():
-        blob = getattr(image.metadata, name)
-        if blob is not None:
-            vips.set_type(pyvips.GValue.blob_type, key, blob)
-    if exif is not None:
-        vips.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+    vips = vips.copy(xres=x, yres=y)
+    _let_go_on_the_way(vips, image)
+    _set_blobs(vips, image.metadata, exif)
     keep = _KEEP if exif is None else _KEEP | pyvips.ForeignKeep.EXIF
     if target is None:
         return bytes(getattr(vips, f"{saver}_buffer")(keep=keep, **options))
@@ -121,8 +136,65 @@ def encode(
     return b""
 
 
+def encode_frames(
+    frames: Sequence[Any], saver: str, options: Mapping[str, object], encoding: Encoding, metadata: Metadata
+) -> bytes:
+    """Encode frames of one size as an animation, or as a still if it is one. ``metadata`` is stored but for resolution.
+    Raises pyvips.Error."""
+    roll = pyvips.Image.arrayjoin(list(frames), across=1).copy(interpretation="srgb")
+    roll.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    if len(frames) > 1:
+        roll.set_type(pyvips.GValue.array_int_type, "delay", list(encoding.delays))
+        roll.set_type(pyvips.GValue.gint_type, "loop", encoding.loop)
+    _set_blobs(roll, metadata, metadata.exif)
+    keep = _KEEP if metadata.exif is None else _KEEP | pyvips.ForeignKeep.EXIF
+    return bytes(getattr(roll, f"{saver}_buffer")(keep=keep, **options))
+
+
+def _set_blobs(vips: Any, metadata: Metadata, exif: bytes | None) -> None:
+    for name, key in _BLOBS.items():
+        blob = getattr(metadata, name)
+        if blob is not None:
+            vips.set_type(pyvips.GValue.blob_type, key, blob)
+    if exif is not None:
+        vips.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+
+
+def lazy(image: Picture) -> Any:
+    """The pixels with alpha as a libvips image, not copied."""
+    vips = _array(image.pixels)
+    if image.alpha is not None:
+        vips = vips.bandjoin(_array(image.alpha))
+    meaning = {1: "b-w", 3: "srgb"} if image.pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
+    return vips.copy(interpretation=(meaning | {4: "cmyk"})[image.pixels.shape[2]])
+
+
 def _array(values: Array) -> Any:
     height, width = values.shape[:2]
-    bands = values.shape[2] if values.ndim == 3 else 1
-    data = np.ascontiguousarray(values)
-    return pyvips.Image.new_from_memory(data, width, height, bands, _FORMATS[data.dtype.name])
+    channels = values.shape[2] if values.ndim == 3 else 1
+    whole = root(values)
+    if whole is None:
+        data = np.ascontiguousarray(values)
+        return pyvips.Image.new_from_memory(data, width, height, channels, _FORMATS[data.dtype.name])
+    # Some channels of a scratch file: a contiguous copy of them would be as large as the image.
+    total = whole.shape[2]
+    file = pyvips.Image.new_from_memory(whole, width, height, total, _FORMATS[whole.dtype.name])
+    first = (values.ctypes.data - whole.ctypes.data) // whole.itemsize
+    return file if channels == total else file.extract_band(first, n=channels)
+
+
+def _let_go_on_the_way(vips: Any, image: Picture) -> None:
+    """Release the scratch files behind an image while libvips walks over it."""
+    arrays = [array for array in (image.pixels, image.alpha) if array is not None and root(array) is not None]
+    if not arrays:
+        return
+    last = -1
+
+    def walked(_: Any, progress: Any) -> None:
+        nonlocal last
+        if progress.percent != last:
+            last = progress.percent
+            release(*arrays)
+
+    vips.set_progress(True)
+    vips.signal_connect("eval", walked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from folderdenoise.codecs import containers, headers, opencv, tiff, tiffpage, vips
+from folderdenoise.codecs import containers, headers, opencv, recode, tiff, tiffpage, tiffwriter, vips
 from folderdenoise.codecs.picture import Encoding, ImageFile, Metadata, Picture
 
+_SMALL = 1 << 28  # bytes of pixels; what is larger is stored with an eye on the memory
 _CLASSIC_LIMIT = 2**32 - 2**26  # bytes that a classic TIFF can address, less room for its directories
 
 
@@ -20,16 +22,22 @@ def jpeg(page: Picture, encoding: Encoding) -> containers.Pieces:
     options: dict[str, object] = {
         "Q": encoding.quality,
         "interlace": encoding.progressive,
-        "optimize_coding": True,
+        # A few percent smaller; but libjpeg then holds all coefficients, twice the size of the pixels.
+        "optimize_coding": page.pixels.nbytes < _SMALL,
     }
     if encoding.subsampling in (None, "4:4:4", "4:2:0"):
         mode = "on" if encoding.subsampling == "4:2:0" else "off"
-        return containers.jpeg(vips.encode(page, "jpegsave", {**options, "subsample_mode": mode}), page.metadata)
+        encoded = vips.encode(page, "jpegsave", {**options, "subsample_mode": mode})
+        return containers.jpeg(encoded, page.metadata, _segments(encoding))
     # libvips still writes the profile, XMP and IPTC, around a picture of one block; OpenCV the pixels.
     small = replace(page, pixels=np.zeros((8, 8, 3), np.uint8), alpha=None)
     around = headers.jpeg_segments(io.BytesIO(vips.encode(small, "jpegsave", {})))
     kept = b"".join(containers.segment(marker, data) for marker, data in around if 0xE1 <= marker <= 0xED)
-    return containers.jpeg(opencv.jpeg_picture(page, encoding), page.metadata, kept)
+    return containers.jpeg(opencv.jpeg_picture(page, encoding), page.metadata, kept + _segments(encoding))
+
+
+def _segments(encoding: Encoding) -> bytes:
+    return b"".join(containers.segment(name[0], payload) for name, payload in encoding.chunks)
 
 
 def png(page: Picture, encoding: Encoding) -> containers.Pieces:
@@ -58,18 +66,40 @@ def avif(page: Picture, encoding: Encoding) -> containers.Pieces:
     return [vips.encode(page, "heifsave", options, exif=page.metadata.exif)]
 
 
+def animation(image: ImageFile) -> containers.Pieces:
+    """An animated WebP, or a GIF with one frame or more."""
+    encoding = image.encoding
+    frames = [vips.lazy(page) for page in image.pages]
+    if encoding.format == "gif":
+        how = {"dither": 0.0, "keep_duplicate_frames": True}
+        return [vips.encode_frames(frames, "gifsave", how, encoding, image.pages[0].metadata)]
+    options: dict[str, object] = {"lossless": True} if encoding.lossless else {"Q": encoding.quality}
+    options["exact"] = True
+    metadata = image.pages[0].metadata
+    encoded = vips.encode_frames(frames, "webpsave", options, encoding, metadata)
+    return [encoded] if metadata.exif is None else containers.webp(encoded, metadata.exif)
+
+
 def tiff_file(image: ImageFile, path: Path) -> None:
     """A TIFF file, page by page: each has its own size, resolution, profile and tags."""
     raw = sum(page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes) for page in image.pages)
     big = image.encoding.bigtiff or raw > _CLASSIC_LIMIT
-    first, *others = image.pages
-    vips.encode(first, "tiffsave", _tiff_options(first, image.encoding, big), target=path)
-    with path.open("r+b") as file:
-        assembler = tiff.Assembler(file)
-        assembler.finish_page(_tags(first.metadata))
-        for page in others:
+    name = image.encoding.compression or "none"
+    pages = list(image.pages)
+    if name not in recode.NUMBERS:
+        vips.encode(pages[0], "tiffsave", _tiff_options(pages[0], image.encoding, big), target=path)
+    with path.open("r+b" if name not in recode.NUMBERS else "w+b") as file:
+        assembler = tiffwriter.Assembler(file, big=big)
+        if name not in recode.NUMBERS:
+            assembler.finish_first(_tags(pages.pop(0).metadata))
+        for page in pages:
             encoded = io.BytesIO(vips.encode(page, "tiffsave", _tiff_options(page, image.encoding, big)))
-            assembler.finish_page(_tags(page.metadata), encoded)
+            tags = _tags(page.metadata)
+            if name in recode.NUMBERS and not page.bilevel:
+                tags |= recode.compression_field(name)
+                assembler.append(encoded, tags, functools.partial(recode.recompress, name))
+            else:
+                assembler.append(encoded, tags)
 
 
 def _tags(metadata: Metadata) -> dict[int, tiff.Field]:
@@ -81,13 +111,17 @@ def _tags(metadata: Metadata) -> dict[int, tiff.Field]:
 
 
 def _tiff_options(page: Picture, encoding: Encoding, big: bool) -> dict[str, object]:
-    options: dict[str, object] = {"compression": encoding.compression, "bigtiff": big}
-    if encoding.compression in ("deflate", "lzw"):
+    if page.bilevel and page.pixels.shape[2] == 1:
+        return {"compression": "ccittfax4", "bitdepth": 1, "bigtiff": big}
+    name = encoding.compression or "none"
+    compression = "deflate" if name in recode.NUMBERS else name
+    options: dict[str, object] = {"compression": compression, "bigtiff": big}
+    if compression in ("deflate", "lzw"):
         floating = page.pixels.dtype == np.float32
         options["predictor"] = encoding.predictor if (encoding.predictor == "float") == floating else "none"
-    if encoding.compression == "jpeg":
+    if compression == "jpeg":
         options |= {"Q": encoding.quality, "rgbjpeg": encoding.subsampling == "4:4:4"}
-        if page.alpha is not None or page.pixels.dtype != np.uint8:
+        if page.alpha is not None or page.pixels.dtype != np.uint8 or page.pixels.shape[2] == 4:
             options = {"compression": "deflate", "bigtiff": big}
     if encoding.tile:
         options |= {"tile": True, "tile_width": encoding.tile[0], "tile_height": encoding.tile[1]}

@@ -1,0 +1,119 @@
+"""``--format`` and ``--quality``: the same pictures as another format stores them, and what it cannot hold."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+
+from folderdenoise.codecs import tiff, tiffwriter
+from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Metadata, Picture
+from folderdenoise.errors import UnsupportedImageError
+
+SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "webp": ".webp"}
+"""Formats that files can be converted to -> the suffix of their names."""
+
+_QUALITY = {"jpeg": 95, "webp": 90}
+_LARGEST = {"jpeg": 65535, "webp": 16383, "png": 2**31 - 1, "tiff": 2**31 - 1}
+_ORIENTATION = 274
+
+
+def with_quality(image: ImageFile, quality: int) -> ImageFile:
+    """The same to be stored with ``quality`` (1 to 100), if its format is a lossy one."""
+    return image if image.encoding.lossless else replace(image, encoding=replace(image.encoding, quality=quality))
+
+
+def converted(image: ImageFile, target: str, quality: int | None = None) -> ImageFile:
+    """The file as ``target`` ("png", "tiff", "jpeg" or "webp") can hold it, with notes about what that changed.
+
+    A file of that format already comes back as it is. ``quality`` (1 to 100) is for lossy storage; WebP is lossless
+    without it where the file was. Raises UnsupportedImageError for pages, print colours or sizes that the format does
+    not have.
+    """
+    source = image.encoding
+    if source.format == target:
+        return image
+    refuse(image, target)
+    notes = list(image.notes)
+    pages = tuple(_page(page, target, source, notes) for page in image.pages)
+    first = pages[0].pixels
+    lossless = target in ("png", "tiff") or (target == "webp" and quality is None and source.lossless)
+    if not lossless:
+        quality = quality or (None if source.lossless else source.quality) or _QUALITY[target]
+        notes.append(f"stored with loss, at quality {quality}")
+    depth = 1 if target in ("png", "tiff") and all(page.bilevel for page in pages) else 8 * first.dtype.itemsize
+    encoding = Encoding(
+        target,
+        depth,
+        None if lossless else quality,
+        subsampling=source.subsampling or "4:4:4" if target == "jpeg" and first.shape[2] == 3 else None,
+        lossless=lossless,
+        compression="deflate" if target == "tiff" else None,
+        predictor="float" if first.dtype == np.float32 else "horizontal",
+        delays=source.delays if target == "webp" else (),
+        loop=source.loop,
+    )
+    if source.chunks:
+        notes.append("its comments or text were dropped")
+    if source.delays and target != "webp":
+        notes.append("the timing of its frames was dropped")
+    return ImageFile(pages, encoding, tuple(dict.fromkeys(notes)))
+
+
+def refuse(image: ImageFile, target: str) -> None:
+    """Raise UnsupportedImageError for pages, print colours or sizes that ``target`` does not have."""
+    if image.encoding.format == target:
+        return
+    name, first = target.upper(), image.pages[0].pixels
+    if len(image.pages) > 1 and not (target == "tiff" or (target == "webp" and image.encoding.delays)):
+        what = f"it holds {len(image.pages)} pages, which a {name} file does not; convert it with --format tiff"
+    elif first.shape[2] == 4 and target in ("png", "webp"):
+        what = f"it is in print colours (CMYK), which {name} files do not hold; convert it with --format tiff or jpeg"
+    elif max(first.shape[:2]) > _LARGEST[target]:
+        what = f"a {name} file holds at most {_LARGEST[target]} pixels a side; convert it with --format tiff"
+    else:
+        return
+    raise UnsupportedImageError(what)
+
+
+def _page(page: Picture, target: str, source: Encoding, notes: list[str]) -> Picture:
+    pixels, alpha, metadata = page.pixels, page.alpha, page.metadata
+    deepest = {"jpeg": np.uint8, "webp": np.uint8, "png": np.uint16}.get(target)
+    if deepest is not None and pixels.dtype.itemsize > np.dtype(deepest).itemsize:
+        kind = "32-bit float" if pixels.dtype == np.float32 else "16"
+        notes.append(f"stored with {8 * np.dtype(deepest).itemsize} bits a sample in place of {kind}")
+        pixels, alpha = _as(pixels, deepest), None if alpha is None else _as(alpha, deepest)
+    if alpha is not None and target == "jpeg":
+        alpha = None
+        notes.append("its transparency was dropped")
+    if pixels.shape[2] == 1 and target == "webp":
+        pixels = np.repeat(pixels, 3, axis=2)
+        notes.append("its gray was stored as RGB")
+        if metadata.icc is not None:
+            metadata = replace(metadata, icc=None)
+            notes.append("its gray colour profile was dropped")
+    return Picture(pixels, alpha, _metadata(metadata, target, source), page.bilevel and target in ("png", "tiff"))
+
+
+def _as(values: Array, kind: type[np.unsignedinteger]) -> Array:
+    white = np.iinfo(kind).max
+    scale = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+    # Row by row: the whole image as floats would take eight times its memory.
+    result = np.empty(values.shape, kind)
+    for row, line in zip(result, values, strict=True):
+        row[...] = np.rint(np.clip(line / scale, 0, 1) * white)
+    return result
+
+
+def _metadata(metadata: Metadata, target: str, source: Encoding) -> Metadata:
+    """With the orientation in the EXIF block: a TIFF has it in a tag of its own, AVIF decoders turn the picture."""
+    if target == "tiff":
+        return metadata
+    fields = dict(tiff.exif_fields(metadata.exif)) if metadata.exif else {}
+    stored = fields[_ORIENTATION].integers[:1] if _ORIENTATION in fields else (1,)
+    if stored == (metadata.orientation,):
+        return metadata
+    # Rebuilt only where it must be: camera makers' notes may hold offsets that this changes.
+    fields[_ORIENTATION] = tiff.Field(3, struct.pack("<H", metadata.orientation))
+    return replace(metadata, exif=tiffwriter.exif_block(fields))

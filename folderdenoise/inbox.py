@@ -1,0 +1,328 @@
+"""A watched folder: what changed there, what has settled, and what becomes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from . import batch, job
+from .batch import Outcome, Report
+from .engine import Denoiser
+from .errors import OutputError
+from .events import Events
+from .folder import Planner, Selection, Task
+from .job import Listener, Order
+from .ledger import Ledger
+from .resume import Resume
+from .settle import Settler, Signature
+from .shelf import put_away, write_health
+from .table import Row, key_of
+from .tree import Found, Tree
+
+_RESCAN_SECONDS = 60.0
+_POLL_SECONDS = 5.0
+# A look through a folder of 200,000 files takes seconds: it may take one in twenty of them.
+_RESCAN_SHARE = 20
+_HEALTH_SECONDS = 5.0
+_NAP_SECONDS = 0.25
+# Changes come in swarms: a moment later there is more to look at once.
+_SWARM_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How to watch. Seconds throughout.
+
+    ``settle``: how long a file must not have changed. ``poll``: look through the folder this often instead of waiting
+    for events; None to find out. ``existing``: take files that are there at the start. ``once``: end when all that is
+    there is done. ``move_done``, ``move_failed``: where originals go when they are dealt with. ``health``: a file to
+    touch while all is well.
+    """
+
+    settle: float = 2.0
+    poll: float | None = None
+    existing: bool = True
+    once: bool = False
+    move_done: Path | None = None
+    move_failed: Path | None = None
+    health: Path | None = None
+
+    @property
+    def shelves(self) -> list[Path]:
+        """Where originals are put away."""
+        return [shelf for shelf in (self.move_done, self.move_failed) if shelf is not None]
+
+
+@dataclass
+class Tally(Report):
+    """A watch's report: its ``skipped`` are the files that were met and left alone."""
+
+    restless: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when some files failed or never settled."""
+        return 1 if self.failed or self.restless else 0
+
+
+class Inbox:
+    """The state of a watch: an iterator over the tasks of files that have settled, and what becomes of them."""
+
+    def __init__(
+        self,
+        order: Order,
+        selection: Selection,
+        habits: Habits,
+        listener: Listener,
+        ledger: Ledger,
+        resume: Resume,
+    ) -> None:
+        self.report = Tally()
+        self._order, self._habits, self._listener = order, habits, listener
+        self._ledger, self._resume = ledger, resume
+        self._tree = Tree(order.source, [order.out, *habits.shelves], selection.recursive)
+        self._planner = Planner(order.source, order.out, selection, order.reference, order.suffix)
+        self._settler = Settler(habits.settle)
+        self._wake = threading.Event()
+        self._events = Events(order.source, self._wake, recursive=selection.recursive)
+        self._is_polling = False
+        # Files with nothing to do, as they looked when that was found out.
+        self._rest: dict[str, Signature] = {}
+        self._under_way: dict[str, Signature] = {}
+        self._told: set[str] = set()
+        self._next_rescan = self._next_health = 0.0
+        self._is_well = True
+        self._record = job.recorder(ledger, self.report, listener)
+
+    def run(self, denoiser: Denoiser, stop: threading.Event) -> None:
+        """Watch until ``stop``, or until all is done if that is the habit."""
+        if self._habits.poll is not None:
+            self._is_polling = True
+        elif not self._habits.once:
+            self._poll_because(self._events.start())
+        self._listener.noted(f"Watching {self._order.source}. Results go to {self._order.out}. Ctrl-C ends.")
+        self._rescan(take=self._habits.existing)
+        while not stop.is_set():
+            batch.run_batch(
+                self,
+                denoiser,
+                self._order.settings,
+                self._finished,
+                jobs=job.jobs_for(self._order),
+                stop=stop,
+                on_tick=self._tick,
+            )
+            if self._habits.once and self._settler.all_told():
+                # What came while the last files were done is still taken.
+                self._rescan()
+                if self._settler.all_told():
+                    break
+            self._look_around()
+            self._ledger.tidy()
+            self._tick()
+            if self._wake.wait(self._nap()):
+                stop.wait(_SWARM_SECONDS)
+        self._next_health = 0.0
+        self._tick()
+
+    def close(self) -> None:
+        """End the observer's threads."""
+        self._events.stop()
+
+    def _nap(self) -> float:
+        now = time.monotonic()
+        due = self._settler.next_due()
+        return max(0.0, min(_NAP_SECONDS, self._next_rescan - now, now if due is None else due - now))
+
+    def _poll_because(self, reason: str | None) -> None:
+        if reason is not None:
+            self._events.stop()
+            self._is_polling = True
+            self._listener.warned(f"{reason}. Looking through the folder every {self._interval:g} s instead.")
+
+    @property
+    def _interval(self) -> float:
+        if self._is_polling:
+            return self._habits.poll or _POLL_SECONDS
+        # Nobody is told of changes: what is there is looked at until it has settled.
+        return self._habits.settle if self._habits.once else _RESCAN_SECONDS
+
+    def _look_around(self) -> None:
+        """Take in what changed."""
+        for path in self._events.take():
+            self._look_at(path)
+        if not self._is_polling and not self._habits.once and (reason := self._events.fault()):
+            self._poll_because(reason)
+        if time.monotonic() >= self._next_rescan:
+            self._rescan()
+        for name in self._settler.restless(time.monotonic()):
+            self.report.restless += 1
+            self._listener.warned(f"{self._order.source / name}: has not stopped changing for a long time. Waiting on.")
+
+    def _look_at(self, path: Path) -> None:
+        if found := self._tree.find(path):
+            self._consider(found)
+        elif path.is_dir():
+            # A folder that was moved here brings its files without a word about each.
+            self._next_rescan = 0.0
+        else:
+            with contextlib.suppress(ValueError):
+                self._forget(path.relative_to(self._order.source).as_posix())
+
+    def _rescan(self, *, take: bool = True) -> None:
+        """Look at everything; ``take``: and do what needs doing."""
+        began = time.monotonic()
+        there = set()
+        for found in self._tree.walk():
+            there.add(found.relative)
+            self._consider(found, take=take)
+        for passed in self._tree.skipped:
+            self._tell(passed.path.relative_to(self._order.source).as_posix(), passed.path, passed.reason)
+            there.add(passed.path.relative_to(self._order.source).as_posix())
+        self._is_well = not self._tree.unreadable
+        for unreadable in self._tree.unreadable:
+            if unreadable.path == self._order.source and not self._is_polling:
+                # When it comes back, it is another folder to the system, of which nothing is told.
+                self._poll_because(f"{unreadable.path} is gone for now")
+            if str(unreadable.path) not in self._told:
+                self._told.add(str(unreadable.path))
+                self._listener.warned(f"{unreadable.path}: {unreadable.reason}")
+        if self._is_well:
+            self._told &= there
+            for name in {*self._rest, *self._settler.names()} - there - self._under_way.keys():
+                self._forget(name)
+        if self._resume.touched:
+            self._ledger.touch(self._resume.touched)
+            self._resume.touched.clear()
+        now = time.monotonic()
+        self._next_rescan = now + max(self._interval, _RESCAN_SHARE * (now - began))
+
+    def _consider(self, found: Found, *, take: bool = True) -> None:
+        name = found.relative
+        if reason := self._planner.reason_to_refuse(found):
+            self._tell(name, found.path, reason)
+            return
+        signature = _signature(found.path)
+        if signature is None or self._rest.get(name) == signature:
+            return
+        if name not in self._settler:
+            if not take:
+                self._rest[name] = signature
+                return
+            task = self._planner.task(found)
+            if reason := self._resume.reason_to_skip(task):
+                self._leave(task, signature, reason)
+                return
+        self._rest.pop(name, None)
+        self._settler.seen(name, signature, time.monotonic())
+
+    def _leave(self, task: Task, signature: Signature, reason: str) -> None:
+        """An earlier run, or watch, has dealt with it."""
+        self.report.skipped += 1
+        self._listener.skipped(task.source, reason)
+        self._rest[task.relative] = signature
+        self._put_away(task, signature, is_done=self._ledger.records[key_of(task.relative)].status == "done")
+
+    def _forget(self, name: str) -> None:
+        self._settler.gone(name)
+        self._rest.pop(name, None)
+        self._told.discard(name)
+        self._planner.forget(name)
+
+    def _tell(self, name: str, path: Path, reason: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            self.report.skipped += 1
+            self._listener.skipped(path, reason)
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        """The task of a file that has settled. That there is none now does not mean that there will be none."""
+        while True:
+            self._look_around()
+            now = time.monotonic()
+            name = self._settler.due(now)
+            if name is None:
+                raise StopIteration
+            path = self._order.source / name
+            signature = _signature(path)
+            found = self._tree.find(path)
+            if signature is None or found is None:
+                self._forget(name)
+                continue
+            # The word of a change may be lost or late: the file itself counts.
+            if not self._settler.take(name, signature, now):
+                continue
+            task = self._planner.task(found)
+            if reason := self._resume.reason_to_skip(task):
+                self._settler.done(name, signature, now)
+                self._leave(task, signature, reason)
+                continue
+            self._under_way[name] = signature
+            if rival := self._planner.rival(found):
+                note = f"{path}: {rival} has a result of the same name. Rename one of the two."
+                self._finished(Outcome(task, (Row(file=name, status="failed", notes=note),)))
+                continue
+            return task
+
+    def _finished(self, outcome: Outcome) -> None:
+        name = outcome.task.relative
+        signature = self._under_way.pop(name)
+        now = time.monotonic()
+        current = _signature(outcome.task.source)
+        if current is None and outcome.status == "failed":
+            self._forget(name)
+            return
+        if current is not None:
+            self._settler.seen(name, current, now)
+        if outcome.is_unreadable and self._settler.incomplete(name, signature, now):
+            return
+        self._settler.done(name, signature, now)
+        self._record(outcome)
+        self._rest[name] = signature
+        self._put_away(outcome.task, signature, is_done=outcome.status == "done")
+
+    def _put_away(self, task: Task, signature: Signature, *, is_done: bool) -> None:
+        shelf = self._habits.move_done if is_done else self._habits.move_failed
+        # What has changed since is not the file that was dealt with.
+        if shelf is None or _signature(task.source) != signature:
+            return
+        try:
+            put_away(task.source, task.relative, shelf)
+        except OutputError as error:
+            self._listener.warned(str(error))
+        else:
+            self._forget(task.relative)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._habits.health is None or not self._is_well or now < self._next_health:
+            return
+        self._next_health = now + _HEALTH_SECONDS
+        facts = {
+            "updated": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "process": os.getpid(),
+            "watching": str(self._order.source),
+            "by": "polling" if self._is_polling else "events",
+            "done": self.report.done,
+            "failed": self.report.failed,
+            "waiting": len(self._settler),
+        }
+        write_health(self._habits.health, facts)
+
+
+def _signature(path: Path) -> Signature | None:
+    """What tells one state of a file from another; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino

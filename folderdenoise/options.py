@@ -1,0 +1,150 @@
+"""The options that every command over a folder of images has, as one value."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .folder import Selection
+    from .job import Order
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose: the work, and how it is to be shown."""
+
+    order: Order
+    selection: Selection
+    dry_run: bool
+    as_json: bool
+    log: Path | None
+    verbose: bool
+    quiet: bool
+
+
+_OPTIONS = (
+    click.argument("source", metavar="INPUT", type=click.Path(path_type=Path)),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Folder for the results. Default: INPUT-denoised beside it.",
+    ),
+    click.option(
+        "--model",
+        default="auto",
+        show_default=True,
+        help="A name from 'folderdenoise models', or a model's folder.",
+    ),
+    click.option(
+        "--strength",
+        type=click.FloatRange(0, 1),
+        default=1.0,
+        show_default=True,
+        help="0 changes nothing, 1 all.",
+    ),
+    click.option(
+        "--reference",
+        type=click.Path(path_type=Path),
+        help="Folder with clean versions, by the same relative path: fills PSNR, SSIM, MSE and MAE in metrics.csv.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "f32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="auto: bf16 for 8-bit images where the processor has it, else f32.",
+    ),
+    click.option("--tile", type=click.IntRange(min=64), help="Side of the tiles in pixels. Smaller needs less memory."),
+    click.option("--jobs", type=click.IntRange(min=1), help="Files under way at once. Default: chosen from the cores."),
+    click.option(
+        "--include", multiple=True, metavar="PATTERN", help="Only files that match, like '*.tif' or 'box1/*'."
+    ),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Not the files that match."),
+    click.option("--no-recursive", is_flag=True, help="Leave sub-folders out."),
+    click.option("--overwrite", is_flag=True, help="Do files again that are done. Originals are never overwritten."),
+    click.option("--retry-failed", is_flag=True, help="Do only the files that failed in an earlier run."),
+    click.option(
+        "--max-megapixels",
+        type=click.FloatRange(min=0, min_open=True),
+        default=2000.0,
+        show_default=True,
+        help="Refuse larger images: a guard against decompression bombs.",
+    ),
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["png", "tiff", "jpeg", "webp"]),
+        help="Store results as this. Default: as each original. The notes in metrics.csv say what it cannot hold.",
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        help="Quality of results in lossy formats. Default: that of the original, as near as can be told.",
+    ),
+    click.option("--keep-times", is_flag=True, help="Results get the modification times of the originals."),
+    click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
+    click.option("--log", type=click.Path(path_type=Path), help="Append a line for each file to this file."),
+    click.option("-v", "--verbose", is_flag=True, help="Say why files are skipped, and more about each."),
+    click.option("-q", "--quiet", is_flag=True, help="Only errors."),
+)
+
+
+def job_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the argument INPUT and the options over it: it gets them as :class:`Choices`, and its own."""
+
+    # click calls with keywords; those that are not named here are the command's own.
+    @functools.wraps(command)
+    def with_choices(
+        source: Path,
+        out: Path | None,
+        model: str,
+        strength: float,
+        reference: Path | None,
+        precision: str,
+        tile: int | None,
+        jobs: int | None,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        no_recursive: bool,
+        overwrite: bool,
+        retry_failed: bool,
+        max_megapixels: float,
+        format_: str | None,
+        quality: int | None,
+        keep_times: bool,
+        dry_run: bool,
+        as_json: bool,
+        log: Path | None,
+        verbose: bool,
+        quiet: bool,
+        **own: object,
+    ) -> None:
+        from . import folder, job
+
+        selection = folder.Selection(not no_recursive, include, exclude, overwrite, retry_failed)
+        order = job.Order(
+            source,
+            out or folder.default_out(source),
+            model,
+            strength,
+            reference,
+            precision,
+            tile,
+            jobs,
+            max_megapixels,
+            format_,
+            quality,
+            keep_times,
+        )
+        command(Choices(order, selection, dry_run, as_json, log, verbose, quiet), **own)
+
+    for option in reversed(_OPTIONS):
+        with_choices = option(with_choices)
+    return with_choices

@@ -1,0 +1,171 @@
+"""One file, page by page: read, denoised, measured, checked, published."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import images, quality
+from .engine import Denoiser
+from .errors import FolderDenoiseError, OutputError, ReferenceImageError, UnreadableImageError
+from .folder import Task
+from .publish import published
+from .resume import sha256_of
+from .scratch import Scratch, bands, release
+from .table import Row
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What changes the pixels of a result, besides the model, and how it is stored. ``text`` is what the ledger's
+    ``settings`` says.
+
+    ``max_megapixels``: the largest file that is taken. ``format``: "png", "tiff", "jpeg" or "webp" for results that are
+    stored so, None as the original. ``quality``: 1 to 100 for lossy formats, None as the original. ``keep_times``:
+    results get the modification time of the original.
+    """
+
+    strength: float = 1.0
+    max_megapixels: float = 2000.0
+    text: str = ""
+    format: str | None = None
+    quality: int | None = None
+    keep_times: bool = False
+
+
+def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> list[Row]:
+    """Denoise a file and publish the result: its rows, completed from ``base``. Raises FolderDenoiseError."""
+    with Scratch(task.out) as scratch:
+        before = identity(task.source)
+        file = images.read(task.source, max_megapixels=settings.max_megapixels, scratch=scratch)
+        if settings.format is not None:
+            images.refuse_conversion(file, settings.format)
+        reference, complaint = _reference(task, settings, scratch)
+        with _readable(task.source):
+            base = replace(base, source_sha256=sha256_of(task.source))
+        if identity(task.source) != before:
+            raise UnreadableImageError(f"{task.source}: changed while it was read. Run again when it is complete.")
+        base = replace(base, source_bytes=before[0], source_mtime_ns=before[1], bit_depth=file.encoding.bit_depth)
+        pages, rows = [], []
+        for index, page in enumerate(file.pages):
+            result, row = _denoised(page, denoiser, settings.strength, scratch, replace(base, page=index + 1))
+            if reference is not None and index < len(reference.pages):
+                row, note = _compared(row, page, result, reference.pages[index])
+                complaint = note or complaint
+            pages.append(result)
+            rows.append(row)
+        notes = _publish(task, replace(file, pages=tuple(pages)), settings, scratch)
+    text = "; ".join(dict.fromkeys([*notes, *([complaint] if complaint else [])]))
+    return [replace(row, output=str(task.output), notes=text) for row in rows]
+
+
+def _denoised(
+    page: images.Picture, denoiser: Denoiser, strength: float, scratch: Scratch, base: Row
+) -> tuple[images.Picture, Row]:
+    """The page as it becomes, and what its row says about it."""
+    height, width, channels = page.pixels.shape
+    row = replace(base, width=width, height=height, channels=channels)
+    if page.bilevel:
+        return page, row
+    before = quality.noise_level(page.pixels)
+    pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
+    if channels == 4:
+        model = _denoise_inks(page.pixels, denoiser, strength, scratch, pixels)
+    else:
+        model = denoiser.denoise(page.pixels, strength, into=pixels).model
+    row = replace(row, model=model, noise_before=before, noise_after=quality.noise_level(pixels))
+    release(page.pixels, pixels)
+    return replace(page, pixels=pixels), row
+
+
+def _denoise_inks(
+    pixels: images.Array, denoiser: Denoiser, strength: float, scratch: Scratch, into: images.Array
+) -> str:
+    """Cyan, magenta and yellow are the negative of red, green and blue, and black is a grayscale picture of its own. A
+    way through RGB would lose how black is shared out between the inks."""
+    white = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    light = scratch.empty(pixels.shape, pixels.dtype)
+    for rows in bands(pixels):
+        np.subtract(white, pixels[rows], out=light[rows])
+        release(light)
+    models = [
+        denoiser.denoise(light[..., inks], strength, into=into[..., inks]).model for inks in (slice(3), slice(3, 4))
+    ]
+    for rows in bands(into):
+        np.subtract(white, into[rows], out=into[rows])
+    return models[0]
+
+
+def _publish(task: Task, file: images.ImageFile, settings: Settings, scratch: Scratch) -> tuple[str, ...]:
+    """Store, check and name the result; the notes about it. A file without any noise to remove is copied."""
+    stays = settings.format in (None, file.encoding.format)
+    with published(task.output, task.out) as temporary:
+        if stays and all(page.bilevel for page in file.pages):
+            shutil.copyfile(task.source, temporary)
+        else:
+            if settings.format is not None:
+                file = images.converted(file, settings.format, settings.quality)
+            if settings.quality is not None:
+                file = images.with_quality(file, settings.quality)
+            images.write(file, temporary)
+            file = replace(file, notes=(*file.notes, *images.verify(file, temporary, scratch)))
+        if settings.keep_times:
+            modified = task.source.stat().st_mtime_ns
+            os.utime(temporary, ns=(modified, modified))
+    return file.notes
+
+
+def _compared(
+    row: Row, noisy: images.Picture, denoised: images.Picture, reference: images.Picture
+) -> tuple[Row, str | None]:
+    """The row with its scores against the reference, or as it was with a complaint."""
+    try:
+        after = quality.scores(denoised.pixels, reference.pixels)
+        before = quality.scores(noisy.pixels, reference.pixels)
+    except ReferenceImageError as error:
+        return row, f"not compared: {error}"
+    gain = after.psnr - before.psnr if after.psnr != before.psnr else 0.0
+    ssim_gain = None if after.ssim is None or before.ssim is None else after.ssim - before.ssim
+    scored = replace(
+        row,
+        psnr=after.psnr,
+        ssim=after.ssim,
+        mse=after.mse,
+        mae=after.mae,
+        psnr_gain=gain,
+        ssim_gain=ssim_gain,
+    )
+    return scored, None
+
+
+def _reference(task: Task, settings: Settings, scratch: Scratch) -> tuple[images.ImageFile | None, str | None]:
+    """The clean version of a task, or why there is none. It never makes the file itself fail."""
+    if task.reference is None:
+        return None, None
+    try:
+        return images.read(task.reference, max_megapixels=settings.max_megapixels, scratch=scratch), None
+    except OutputError:
+        raise
+    except FolderDenoiseError as error:
+        return None, f"no reference: {error}"
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Size in bytes and modification time in nanoseconds. Raises UnreadableImageError."""
+    with _readable(path):
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: cannot be opened ({error.strerror}). Check that it is there.") from error

@@ -1,0 +1,104 @@
+"""What is already done: the rows of an earlier run held against the files that are there now."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import UsageError
+from .folder import Task
+from .table import Record, key_of, to_cell
+from .tree import METRICS_NAME
+
+
+class Failed(enum.Enum):
+    """What becomes of files that failed in an earlier run: done again, nothing else done, or left until they change."""
+
+    AGAIN = enum.auto()
+    ONLY = enum.auto()
+    LEAVE = enum.auto()
+
+
+@dataclass
+class Resume:
+    """Decides which files need doing.
+
+    ``records`` is what the table says by the cell of each file, None where there is no table yet. ``strength``,
+    ``settings`` and ``models`` (hash of the graph by number of channels) are what this run would do it with.
+    ``touched`` collects, by the cell of the file, the new modification times (ns) of sources whose content is as it
+    was: note them in the table, or they are read again each time.
+    """
+
+    records: Mapping[str, Record] | None
+    strength: float
+    settings: str
+    models: Mapping[int, str]
+    failed: Failed = Failed.AGAIN
+    overwrite: bool = False
+    touched: dict[str, int] = field(default_factory=dict)
+
+    def reason_to_skip(self, task: Task) -> str | None:
+        """Why ``task`` needs no doing, or None.
+
+        Raises :class:`UsageError` where the result would replace a file that no run here has made.
+        """
+        record = (self.records or {}).get(key_of(task.relative))
+        if self.failed is Failed.ONLY and (record is None or record.status != "failed"):
+            return "did not fail before (--retry-failed does only what failed)"
+        if self.overwrite:
+            return None
+        exists = task.output.exists()
+        if self.records is None and exists:
+            raise UsageError(
+                f"{task.output}: is there already, but no {METRICS_NAME} says that it is a result of this tool. "
+                "Choose another --out; or bring that table back; or replace such files with --overwrite."
+            )
+        if record is None:
+            return None
+        try:
+            status = task.source.stat()
+        except OSError:
+            # It gets a row that says what is wrong with it.
+            return None
+        if record.status == "failed":
+            unchanged = (record.source_bytes, record.source_mtime_ns) == (status.st_size, status.st_mtime_ns)
+            return "failed before and has not changed" if self.failed is Failed.LEAVE and unchanged else None
+        if not exists or not self._is_alike(record) or status.st_size != record.source_bytes:
+            return None
+        if status.st_mtime_ns != record.source_mtime_ns:
+            if not _has_hash(task.source, record.source_sha256):
+                return None
+            self.touched[key_of(task.relative)] = status.st_mtime_ns
+        return f"already done: {task.output} (--overwrite does it again)"
+
+    def _is_alike(self, record: Record) -> bool:
+        """Whether this run would make the same pixels of it."""
+        return (
+            record.strength == to_cell(self.strength, "strength")
+            and _that_change_pixels(record.settings) == _that_change_pixels(self.settings)
+            and all(self.models[channels] == sha256 for channels, sha256 in record.models)
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _has_hash(path: Path, sha256: str) -> bool:
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
+def _that_change_pixels(settings: str) -> list[str]:
+    # Tiled equals untiled: who makes the tiles smaller to save memory does not want all done again.
+    return [word for word in settings.split() if not word.startswith("tile=")]

@@ -1,0 +1,56 @@
+"""Putting originals away when they are dealt with, and the file that tells a monitor that all is well."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+
+from .errors import OutputError
+from .publish import published
+
+
+def put_away(source: Path, relative: str, shelf: Path) -> Path:
+    """Move ``source`` to ``relative`` below ``shelf``; where it is now.
+
+    Nothing is replaced: a name that is taken gets a number. Raises :class:`OutputError` if it cannot be moved; it is
+    then where it was.
+    """
+    target = _free(shelf / relative)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise OutputError(f"{source}: cannot be moved to {target} ({error.strerror}). It stays.") from error
+        # Another disk: copied whole before the first is removed.
+        with published(target) as temporary:
+            shutil.copyfile(source, temporary)
+            shutil.copystat(source, temporary)
+        source.unlink()
+    return target
+
+
+def write_health(path: Path, facts: Mapping[str, object]) -> None:
+    """Replace the health file by ``facts`` as JSON, at once. Raises :class:`OutputError`."""
+    # No fsync: it is about now, and of no use after a power cut.
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OutputError(f"--health {path}: cannot be written ({error.strerror}). Name another file.") from error
+
+
+def _free(path: Path) -> Path:
+    if not os.path.lexists(path):
+        return path
+    numbered = (path.with_name(f"{path.stem} ({number}){path.suffix}") for number in count(2))
+    return next(candidate for candidate in numbered if not os.path.lexists(candidate))

@@ -1,0 +1,68 @@
+"""Keeping watch over a folder: what settles there goes through the same batch as a run's files.
+
+Events only say where to look; what is done follows from the files themselves and from metrics.csv. So a lost event
+costs time until the next look through the folder, and a restart goes on where the last watch ended, however it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from . import folder, job
+from .errors import UsageError
+from .folder import Plan, Planner, Selection
+from .inbox import Habits, Inbox
+from .job import Listener, Order
+from .ledger import Ledger
+from .resume import Failed, Resume
+from .tree import METRICS_NAME, Tree
+
+
+def watch(order: Order, selection: Selection, habits: Habits, listener: Listener) -> int:
+    """Watch ``order.source`` until SIGTERM, Ctrl-C or, with ``once``, until all is done; the exit code.
+
+    0 after SIGTERM or ``once``, 1 if some files failed in a watch with ``once``, 130 after Ctrl-C. Raises
+    :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
+    """
+    denoiser = job.denoiser_for(order)
+    _check(order, habits)
+    job.check_models(denoiser, listener)
+    table = order.out / METRICS_NAME
+    failed = Failed.AGAIN if selection.retry_failed else Failed.LEAVE
+    with job.interruptible() as stop, job.taken(order, f"folderdenoise watch {order.source}"):
+        if not table.exists():
+            _refuse_strangers(order, selection, habits, job.resume_for(order, selection, denoiser, None, failed))
+        with Ledger(table) as ledger, contextlib.ExitStack() as stack:
+            resume = job.resume_for(order, selection, denoiser, ledger.records, failed)
+            inbox = Inbox(order, selection, habits, listener, ledger, resume)
+            stack.callback(inbox.close)
+            listener.started(Plan(order.out, (), (), ()))
+            try:
+                inbox.run(denoiser, stop)
+            finally:
+                listener.finished(inbox.report, stop.is_set() and not stop.is_request)
+            if stop.is_set():
+                return 0 if stop.is_request else job.INTERRUPTED
+            return inbox.report.exit_code
+
+
+def _check(order: Order, habits: Habits) -> None:
+    folder.check_places(order.source, order.out, order.reference)
+    if not order.source.is_dir():
+        raise UsageError(f"{order.source}: is a file. Name the folder to watch, or use 'folderdenoise run'.")
+    for option, place in (("--move-done", habits.move_done), ("--move-failed", habits.move_failed)):
+        if place is None:
+            continue
+        real = place.resolve()
+        if real == order.source.resolve() or real.is_relative_to(order.out.resolve()):
+            raise UsageError(f"{option} {place}: is the watched folder or among the results. Name another folder.")
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{option} {place}: is a file. Name a folder.")
+
+
+def _refuse_strangers(order: Order, selection: Selection, habits: Habits, resume: Resume) -> None:
+    """Raise UsageError for files among the results that are not ours, before there is a table that says they are."""
+    planner = Planner(order.source, order.out, selection, order.reference, order.suffix)
+    for found in Tree(order.source, [order.out, *habits.shelves], selection.recursive).walk():
+        if planner.reason_to_refuse(found) is None:
+            resume.reason_to_skip(planner.task(found))

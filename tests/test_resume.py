@@ -1,0 +1,220 @@
+"""Running the same command again: what is done again, and what is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from folderdenoise import job
+from folderdenoise.batch import Outcome, Report
+from folderdenoise.errors import OutputBusyError, UsageError
+from folderdenoise.folder import Plan, Selection
+from folderdenoise.job import Order
+from folderdenoise.table import read
+
+from . import models, pictures
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+
+    def started(self, plan: Plan) -> None:
+        self.reasons = {skipped.path.name: skipped.reason for skipped in plan.skipped}
+
+    def skipped(self, path: Path, reason: str) -> None:
+        self.reasons[path.name] = reason
+
+    def noted(self, message: str) -> None:
+        pass
+
+    def warned(self, message: str) -> None:
+        pass
+
+    def finished_file(self, outcome: Outcome) -> None:
+        self.files[outcome.task.relative] = outcome.status
+
+    def finished(self, report: Report, interrupted: bool) -> None:
+        pass
+
+
+@pytest.fixture
+def order(tmp_path: Path, zoo_dir: Path) -> Order:
+    """Three good images, one of them gray, and one bad, all done once."""
+    pictures.save(tmp_path / "in" / "a.png", pictures.noisy(pictures.scene(), 20))
+    pictures.save(tmp_path / "in" / "b.png", pictures.noisy(pictures.scene(seed=2), 20))
+    pictures.save(tmp_path / "in" / "gray.png", pictures.noisy(pictures.scene(channels=1), 20))
+    (tmp_path / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    order = Order(tmp_path / "in", tmp_path / "out", precision="f32")
+    assert _again(order).files == {"a.png": "done", "b.png": "done", "gray.png": "done", "bad.png": "failed"}
+    (tmp_path / "in" / "bad.png").unlink()
+    return order
+
+
+def _again(order: Order, selection: Selection | None = None) -> Heard:
+    heard = Heard()
+    job.run(order, selection or Selection(), heard)
+    files = [(row["file"], row["page"]) for row in read(order.out / "metrics.csv")]
+    assert len(files) == len(set(files)), "one row per page"
+    assert not [path for path in order.out.rglob(".*")], "nothing temporary stays"
+    return heard
+
+
+def test_nothing_is_done_twice(order: Order) -> None:
+    heard = _again(order)
+    assert heard.files == {}
+    assert "already done" in heard.reasons["a.png"]
+    assert _again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
+
+
+def test_a_missing_result_is_made_again(order: Order) -> None:
+    (order.out / "a.png").unlink()
+    assert _again(order).files == {"a.png": "done"}
+
+
+def test_a_changed_source_is_done_again_whatever_gives_it_away(order: Order) -> None:
+    source = order.source / "a.png"
+    before = source.stat()
+    data = source.read_bytes()
+    pictures.save(source, pictures.noisy(pictures.scene(), 25))
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert source.stat().st_size != before.st_size
+    assert _again(order).files == {"a.png": "done"}, "size"
+    source.write_bytes(data[:-12] + bytes([data[-12] ^ 1]) + data[-11:])
+    _again(order)
+    source.write_bytes(data)
+    assert _again(order).files == {"a.png": "done"}, "same size, another time and content"
+
+
+def test_a_source_that_was_only_touched_is_read_once_and_not_done_again(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(order.source / "a.png", ns=(1, 1))
+    assert _again(order).files == {}
+    assert {row["file"]: row["source_mtime_ns"] for row in read(order.out / "metrics.csv")}["a.png"] == "1"
+    monkeypatch.setattr("folderdenoise.resume.sha256_of", lambda path: pytest.fail(f"{path} is hashed again"))
+    assert _again(order).files == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"strength": 0.5}, {"a.png", "b.png", "gray.png"}),
+        ({"model": "identity"}, {"a.png", "b.png", "gray.png"}),
+        ({"precision": "auto"}, {"a.png", "b.png", "gray.png"}),
+        ({"tile": 64, "jobs": 1, "max_megapixels": 5.0}, set()),
+    ],
+)
+def test_settings_that_change_pixels_do_all_again_and_others_nothing(
+    order: Order, change: dict[str, object], expected: set[str]
+) -> None:
+    changed = replace(order, **change)  # type: ignore[arg-type]
+    assert set(_again(changed).files) == expected
+    assert _again(changed).files == {}
+
+
+def test_a_new_model_of_the_same_name_does_its_files_again(order: Order, zoo_dir: Path) -> None:
+    models.write_identity(zoo_dir / "gray-leaky", channels=1)
+    assert _again(order).files == {"gray.png": "done"}
+
+
+def test_failed_files_are_tried_again_and_alone_if_asked(order: Order) -> None:
+    bad = order.source / "bad.png"
+    bad.write_bytes(b"still bad")
+    (order.out / "a.png").unlink()
+    pictures.save(order.source / "new.png", pictures.scene())
+    assert _again(order, Selection(retry_failed=True)).files == {"bad.png": "failed"}
+    pictures.save(bad, pictures.scene())
+    assert _again(order, Selection(retry_failed=True)).files == {"bad.png": "done"}
+    assert _again(order, Selection(retry_failed=True)).files == {}
+    assert _again(order).files == {"a.png": "done", "new.png": "done"}
+
+
+def test_a_result_without_a_row_as_a_crash_leaves_it_is_made_again(order: Order) -> None:
+    table = order.out / "metrics.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if not line.startswith("b.png,")))
+    assert _again(order).files == {"b.png": "done"}
+
+
+def test_what_a_killed_run_left_is_removed_but_not_what_belongs_to_another(order: Order) -> None:
+    (order.out / "sub").mkdir()
+    left = order.out / "sub" / ".0123456789abcdef.folderdenoise-part"
+    left.write_bytes(b"half")
+    other = order.out / "another run"
+    shutil.copytree(order.out, other)
+    own = order.out / "note.folderdenoise-part"
+    own.write_bytes(b"somebody's")
+    job.run(order, Selection(), Heard())
+    assert not left.exists()
+    assert (other / "sub" / left.name).exists()
+    assert own.exists()
+
+
+def test_files_that_are_no_results_of_ours_are_not_replaced(order: Order) -> None:
+    for path in order.out.iterdir():
+        path.unlink()
+    (order.out / "a.png").write_bytes(b"mine")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"a\.png.*--overwrite"):
+            job.run(order, Selection(), Heard())
+        assert (order.out / "a.png").read_bytes() == b"mine"
+        assert [path.name for path in order.out.iterdir()] == ["a.png"]
+    assert _again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
+
+
+class TestTwoRunsIntoOneFolder:
+    def test_the_second_refuses_and_names_the_first(self, order: Order) -> None:
+        (order.out / "a.png").unlink()
+        refused: list[str] = []
+
+        class Second(Heard):
+            def finished_file(self, outcome: Outcome) -> None:
+                with pytest.raises(OutputBusyError) as caught:
+                    job.run(order, Selection(), Heard())
+                refused.append(str(caught.value))
+
+        job.run(order, Selection(), Second())
+        assert len(refused) == 1
+        assert f"process {os.getpid()}" in refused[0]
+        assert str(order.source) in refused[0]
+        assert str(order.out) in refused[0]
+        assert _again(order).files == {}
+
+    def test_a_lock_file_that_a_crash_left_is_in_nobodys_way(self, order: Order) -> None:
+        (order.out / ".folderdenoise-lock").write_text("'folderdenoise run x', process 1 on here, since ever")
+        (order.out / "a.png").unlink()
+        assert _again(order).files == {"a.png": "done"}
+
+    def test_only_one_of_many_gets_in(self, order: Order) -> None:
+        inside = 0
+        most = 0
+        started = threading.Barrier(8)
+
+        def enter() -> None:
+            nonlocal inside, most
+            started.wait()
+            for _ in range(50):
+                try:
+                    with job.taken(order, "a test"):
+                        inside += 1
+                        most = max(most, inside)
+                        (order.out / "x").write_bytes(b"x")
+                        inside -= 1
+                except OutputBusyError:
+                    continue
+
+        threads = [threading.Thread(target=enter) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == 1
