@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from folderdenoise import images
 from folderdenoise.engine import Denoiser, Precision
 from folderdenoise.errors import UsageError
 from train.evaluate import eight_bits
@@ -79,7 +78,7 @@ def list_images(folder: Path) -> list[Path]:
 
 def read_pixels(path: Path, *, gray: bool = False) -> NDArray[np.uint8]:
     """The first page ``(H, W, C)`` with the file's own number of channels, or its luma if ``gray``."""
-    return load_image(path, 1 if gray else images.read(path).pages[0].pixels.shape[2])
+    return load_image(path, 1 if gray else None)
 
 
 def _for_skimage(image: Pixels) -> tuple[NDArray[np.float32], int | None]:

@@ -89,8 +89,10 @@ def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
     return pictures
 
 
-def load_image(path: Path, channels: int) -> Pixels:
+def load_image(path: Path, channels: int | None) -> Pixels:
     """The first page of ``path`` as ``(H, W, channels)`` uint8; colour becomes luma (BT.601), gray becomes RGB.
+
+    ``channels`` None keeps the file's own, 1 or 3.
 
     Raises :class:`UnsupportedImageError` for CMYK, whose inks are no colours to train on.
     """
@@ -101,7 +103,7 @@ def load_image(path: Path, channels: int) -> Pixels:
         pixels = (pixels >> 8).astype(np.uint8)
     elif pixels.dtype != np.uint8:
         pixels = np.clip(np.rint(pixels * 255.0), 0, 255).astype(np.uint8)
-    if pixels.shape[2] == channels:
+    if channels in (None, pixels.shape[2]):
         return pixels
     if channels == 1:
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
