@@ -112,7 +112,7 @@ def noise_level(pixels: Pixels) -> float | None:
     pixels = _three_axes(pixels)
     if min(pixels.shape[:2]) < 4:  # the wavelet is four pixels long
         return None
-    sample = _sample(pixels)
+    sample = sample_blocks(pixels)
     sigmas = [_sigma(to_unit(sample[:, :, channel])) for channel in range(sample.shape[2])]
     return 255 * sum(sigmas) / len(sigmas)
 
@@ -177,7 +177,7 @@ def _has_structure(channel: Pixels) -> bool:
     eighth, smoothed noise all but a half). Lines too thin for that are no noise to the wavelet estimate. What
     is under 4 levels of 8 bits may vanish.
     """
-    sample = to_unit(_sample(channel[:, :, np.newaxis])[:, :, 0])
+    sample = to_unit(sample_blocks(channel[:, :, np.newaxis])[:, :, 0])
     deviation = 255 * float(sample.std())
     rows, columns = sample.shape[0] // 8, sample.shape[1] // 8
     if rows * columns >= 16:
@@ -227,7 +227,7 @@ def _ssim(image: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     )
 
 
-def _sample(pixels: Pixels) -> Pixels:
+def sample_blocks(pixels: Pixels) -> Pixels:
     """The image itself, or a column of blocks spread evenly over a large one."""
     height, width = pixels.shape[:2]
     if height * width <= _SAMPLE_PIXELS:
