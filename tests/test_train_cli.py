@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_fit_does_not_overwrite_a_run_and_resumes_it_on_demand(
     assert again.exit_code == 2
     assert "--resume" in again.output
     resumed = invoke("fit", "gray-mse", "--epochs", "2", "--resume", *places)
-    assert resumed.exit_code == 0
+    assert resumed.exit_code == 0, "".join(traceback.format_exception(*resumed.exc_info))
     assert len((folder / "runs" / "gray-mse" / "history.csv").read_text().splitlines()) == 3
     exported = invoke("export", "gray-mse", *places)
     assert exported.exit_code == 0

@@ -250,9 +250,9 @@ def test_a_graph_that_differs_is_not_exported_and_the_old_model_stays(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     real = export.compile_graph
 
-    def off(graph: bytes) -> Callable[[dict[str, Any]], dict[str, np.ndarray]]:
+    def off(graph: bytes) -> Callable[..., dict[str, np.ndarray]]:
         compiled = real(graph)
-        return lambda feed: {"denoised": compiled(feed)["denoised"] + np.float32(2e-4)}
+        return lambda feed, share_inputs: {"denoised": compiled(feed)["denoised"] + np.float32(2e-4)}
 
     monkeypatch.setattr(export, "compile_graph", off)
     with pytest.raises(ModelError, match=r"differs from Keras by 0\.0002"):
@@ -270,10 +270,10 @@ def test_another_backend_is_told_where_to_export(monkeypatch: pytest.MonkeyPatch
 # --------------------------------------------------------------------------------------------------- the overlap
 
 
-def shifting(rows: int, columns: int, weight: float = 1.0) -> Callable[[dict[str, Any]], dict[str, np.ndarray]]:
+def shifting(rows: int, columns: int, weight: float = 1.0) -> Callable[..., dict[str, np.ndarray]]:
     """A graph whose every output pixel is the input that many rows below and columns to the right; zero outside."""
 
-    def graph(feed: dict[str, Any]) -> dict[str, np.ndarray]:
+    def graph(feed: dict[str, Any], share_inputs: bool) -> dict[str, np.ndarray]:
         image = feed["image"]
         height, width = image.shape[1:3]
         moved = np.zeros_like(image)
