@@ -85,6 +85,19 @@ class Bench:
         """The files that have whole rows right now."""
         return {row[0] for row in _rows(out) if len(row) == COLUMNS}
 
+    def wait_for_results(self, process: subprocess.Popen[str], count: int) -> None:
+        """Return when so many files are done, or the run has ended."""
+        while process.poll() is None and len(self.done()) < count:
+            pass
+
+    def go_on(self, fault: Fault, out: Path) -> None:
+        """Run again after a fault, and count what it did twice and what is wrong in the end."""
+        before = self.recorded(out)
+        assert self.run(out).wait() == 0
+        fault.doubled += sum(file in before for file in self.done())
+        self.judge(fault, out)
+        fault.runs += 1
+
     def judge(self, fault: Fault, out: Path) -> None:
         """Count what is wrong in the end."""
         rows = _rows(out)
@@ -145,17 +158,12 @@ def with_a_fault(
         shutil.rmtree(out.parent, ignore_errors=True)
         out.parent.mkdir()
         process = bench.run(out, *prefix)
-        while process.poll() is None and len(bench.done()) < 1 + turn % 5:
-            pass
+        bench.wait_for_results(process, 1 + turn % 5)
         undo = strike(out)
         codes[process.wait()] += 1
         undo()
         fault.torn += bench.torn_results(out) if out.exists() else 0
-        before = bench.recorded(out)
-        assert bench.run(out).wait() == 0
-        fault.doubled += sum(file in before for file in bench.done())
-        bench.judge(fault, out)
-        fault.runs += 1
+        bench.go_on(fault, out)
     fault.codes = ", ".join(f"{code} ({count}×)" for code, count in sorted(codes.items()))
     return fault
 
@@ -229,16 +237,11 @@ def interrupt(bench: Bench, runs: int) -> Fault:
     for turn in range(runs):
         shutil.rmtree(out, ignore_errors=True)
         process = bench.run(out)
-        while process.poll() is None and len(bench.done()) < 1 + turn % 5:
-            pass
+        bench.wait_for_results(process, 1 + turn % 5)
         process.send_signal(signal.SIGINT)
         codes[process.wait()] += 1
         fault.torn += bench.torn_results(out) + sum(file.name.startswith(".") for file in out.rglob("*"))
-        before = bench.recorded(out)
-        assert bench.run(out).wait() == 0
-        fault.doubled += sum(file in before for file in bench.done())
-        bench.judge(fault, out)
-        fault.runs += 1
+        bench.go_on(fault, out)
     fault.codes = ", ".join(f"{code} ({count}×)" for code, count in sorted(codes.items()))
     return fault
 

@@ -1,6 +1,6 @@
 """Every file of a folder of odd files gives a whole result or a reason: one process a file, memory and time measured.
 
-    python benchmarks/files.py ../shared/data/files
+    python benchmarks/files.py odd-files
     python benchmarks/files.py my-odd-files --model gray-mnist
 
 Prints a Markdown table: what became of each file, its notes or the reason, seconds and peak memory (of the whole

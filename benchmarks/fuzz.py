@@ -1,6 +1,6 @@
 """Damaged files: thousands of seeded mutations of small image files, each a whole result or a clear failed row.
 
-    python benchmarks/fuzz.py tests/data/images ../shared/data/files --count 5000
+    python benchmarks/fuzz.py tests/data/images odd-files --count 5000
 
 Mutations: cut off, bytes changed, bits flipped, zeros written over, parts left out, repeated or swapped, numbers of the
 header made huge or zero. They run in child processes of `--batch` files each, whose end (a crash), a file over

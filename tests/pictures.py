@@ -35,3 +35,15 @@ def save(path: Path, image: NDArray[np.uint8]) -> Path:
 def load(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def flat(value: float, channels: int = 3, side: int = 256) -> NDArray[np.float32]:
+    """One value everywhere, ``(side, side, channels)`` in [0, 1]."""
+    return np.full((side, side, channels), value, np.float32)
+
+
+def textured(height: int = 65, width: int = 97, channels: int = 3) -> NDArray[np.float32]:
+    """Waves of another length in each channel, ``(height, width, channels)`` in [0, 1]."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    planes = [0.5 + 0.25 * np.sin(rows / (3 + c)) + 0.25 * np.cos(columns / (5 + c)) for c in range(channels)]
+    return np.stack(planes, axis=-1).astype(np.float32)

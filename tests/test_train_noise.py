@@ -11,15 +11,7 @@ from train import noise
 from train.camera import Camera, camera
 from train.noise import Blind, Gaussian, Image
 
-
-def flat(value: float, channels: int = 3, side: int = 256) -> Image:
-    return np.full((side, side, channels), value, np.float32)
-
-
-def textured(height: int = 65, width: int = 97, channels: int = 3) -> Image:
-    rows, columns = np.mgrid[0:height, 0:width]
-    planes = [0.5 + 0.25 * np.sin(rows / (3 + c)) + 0.25 * np.cos(columns / (5 + c)) for c in range(channels)]
-    return np.stack(planes, axis=-1).astype(np.float32)
+from .pictures import flat, textured
 
 
 def neighbours(field: Image) -> tuple[float, float]:
