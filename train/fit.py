@@ -28,7 +28,7 @@ from train.recipes import Cosine, Recipe
 
 log = logging.getLogger(__name__)
 
-START_RATE = 0.3
+START_RATE = 0.5
 """Share of a schedule's rate at which a run that starts from trained weights begins."""
 
 

@@ -54,8 +54,9 @@ class Recipe:
 
 _MNIST_LICENCE = "free for research; cite LeCun"
 _BLIND_WORDS = (
-    "blind: Gaussian sigma 0 to 60 (white, channel-correlated, gray), camera noise through a Bayer mosaic, "
-    "resized noise, film grain, speckle, salt and pepper, JPEG, and none; mostly clipped and rounded to 8 bits"
+    "blind: Gaussian sigma 0 to 60 (white, channel-correlated, gray), camera noise from sensor to JPEG (Bayer mosaic, "
+    "demosaicing, tone, smoothing), resized noise, film grain, speckle, salt and pepper, JPEG, and none; "
+    "mostly clipped and rounded to 8 bits"
 )
 
 # The second study names neither its data nor its noise: MNIST with clipped Gaussian noise of 0.5 is the reading in
@@ -146,8 +147,8 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.1, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), output="linear"),
         loss="mse",
-        schedule=Plateau(patience=10, stop_patience=30),
-        batch_size=8,
+        schedule=Plateau(patience=8, stop_patience=24),
+        batch_size=4,
         epochs=150,
     ),
     Recipe(

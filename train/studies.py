@@ -165,11 +165,11 @@ _RELU_GOALS = (Goal("ssim", 0.9356), Goal("mse", 0.001232))
 
 _MODELS = (
     Model(
-        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 800, setting=_MNIST,
+        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 500, setting=_MNIST,
         goals=(Goal("mae", 0.0327, 0.028),), ships=True,
     ),
     Model(
-        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 800, setting=_MNIST,
+        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 500, setting=_MNIST,
         sibling_of=("gray-mnist",),
     ),
     Model(
@@ -208,10 +208,10 @@ _MODELS = (
         "gray-deep-unet", "gray-deep", 2, _sibling("gray-deep", _GRAY_UNET, "mse+ssim"), 450,
         sibling_of=("gray-deep",),
     ),
-    Model("rgb-relu", "rgb-relu", 3, _RELU, 200, seeds=5, goals=_RELU_GOALS, ships=True),
-    Model("rgb-leaky", "rgb-leaky", 3, _LEAKY, 200, seeds=5, goals=(Goal("ssim", 0.9485), Goal("mse", 0.000941))),
+    Model("rgb-relu", "rgb-relu", 3, _RELU, 150, seeds=5, goals=_RELU_GOALS, ships=True),
+    Model("rgb-leaky", "rgb-leaky", 3, _LEAKY, 150, seeds=5, goals=(Goal("ssim", 0.9485), Goal("mse", 0.000941))),
     Model(
-        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET), 200,
+        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET), 150,
         sibling_of=("rgb-relu", "rgb-leaky"),
     ),
 )  # fmt: skip
