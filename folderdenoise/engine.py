@@ -96,6 +96,11 @@ class Denoiser:
         """
         self._graph(self._cards[channels], self._choose_precision(np.dtype(np.uint8)))
 
+    def check_strength(self, strength: float) -> None:
+        """Raise UsageError if one of the models does not take ``strength``."""
+        for card in self._cards.values():
+            _check_strength(strength, card)
+
     def __call__(self, pixels: Pixels, strength: float = 1.0) -> Pixels:
         """``denoise(pixels, strength).pixels``."""
         return self.denoise(pixels, strength).pixels

@@ -144,9 +144,11 @@ def run(order: Order, selection: Selection, listener: Listener) -> int:
 
 
 def denoiser_for(order: Order) -> Denoiser:
-    """The models of an order. Raises ModelError where one is not there."""
+    """The models of an order. Raises ModelError where one is not there, UsageError where one lacks the strength."""
     precision = cast(Literal["auto", "f32", "bf16"], order.precision)
-    return Denoiser(order.model, precision=precision, tile=order.tile)
+    denoiser = Denoiser(order.model, precision=precision, tile=order.tile)
+    denoiser.check_strength(order.strength)
+    return denoiser
 
 
 def check_models(denoiser: Denoiser, listener: Listener) -> None:

@@ -43,10 +43,10 @@ _OPTIONS = (
     ),
     click.option(
         "--strength",
-        type=click.FloatRange(0, 1),
+        type=click.FloatRange(0, 2),
         default=1.0,
         show_default=True,
-        help="0 changes nothing, 1 all.",
+        help="0 changes nothing, 1 removes as much noise as the model finds, up to 2 more than that.",
     ),
     click.option(
         "--reference",

@@ -157,9 +157,15 @@ class TestExitCodes:
         assert result.returncode == 2
         assert "--out" in result.stderr
 
-    @pytest.mark.parametrize("option", [("--strength", "1.5"), ("--precision", "f16"), ("--nonsense",)])
+    @pytest.mark.parametrize("option", [("--strength", "2.5"), ("--precision", "f16"), ("--nonsense",)])
     def test_wrong_options_are_2(self, scans: Path, option: tuple[str, ...]) -> None:
         assert _run("run", scans, *option).returncode == 2
+
+    def test_more_strength_than_the_model_takes_is_2_before_any_work(self, scans: Path) -> None:
+        result = _run("run", scans, "--strength", "1.5")
+        assert result.returncode == 2
+        assert "takes a strength between 0 and 1" in result.stderr
+        assert not scans.with_name(f"{scans.name}-denoised").exists()
 
     def test_an_empty_folder_is_0_with_a_message(self, tmp_path: Path, zoo_dir: Path) -> None:
         (tmp_path / "in").mkdir()

@@ -21,6 +21,7 @@ from folderdenoise.runtime import Graph
 from folderdenoise.tiles import denoise_tiled
 from tests import models
 
+SCANS = Path(__file__).parents[1] / "examples" / "scans"
 DTYPES = [np.uint8, np.uint16, np.float16, np.float32, np.float64]
 needs_bf16 = pytest.mark.skipif(not runtime.has_bf16(), reason="this processor has no bf16")
 
@@ -171,6 +172,17 @@ def test_strength_0_is_the_input_itself(zoo_dir, dtype):
     result = denoise(image, strength=0)
     assert np.array_equal(result, image)
     assert not np.shares_memory(result, image)
+
+
+@pytest.mark.parametrize("name", ["rgb-leaky", "gray-leaky"])
+@pytest.mark.parametrize("scan", ["archive/letter 1906.png", "album/cafe.jpg"])
+def test_more_strength_removes_more(monkeypatch, name, scan):
+    monkeypatch.delenv("FOLDERDENOISE_MODELS", raising=False)
+    noisy = cv2.imread(str(SCANS / scan))[:256, :256].astype(np.float32) / 255
+    denoiser = Denoiser(name, precision="f32")
+    removed = [float(np.std(denoiser(noisy, strength) - noisy)) for strength in (0, 0.25, 0.5, 1, 1.5, 2)]
+    assert removed[0] == 0
+    assert all(np.diff(removed) > 0), removed
 
 
 @pytest.mark.parametrize("strength", [-0.1, 2.1, float("nan"), float("inf")])
