@@ -290,10 +290,10 @@ def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypa
     moved = [np.abs(a - b).max() for a, b in zip(exported.get_weights(), tuned.get_weights(), strict=True)]
     assert 0 < max(moved) < 0.5
     # Trained weights are not shaken by the full rate, nor by a run that goes on with the tuning.
-    assert max(rates) < 0.35 * CONDITIONED.schedule.rate
+    assert max(rates) < 0.55 * CONDITIONED.schedule.rate
     fit(CONDITIONED, source, run, epochs=2, resume=True)
     assert len(rates) == 24
-    assert max(rates) < 0.35 * CONDITIONED.schedule.rate
+    assert max(rates) < 0.55 * CONDITIONED.schedule.rate
     with pytest.raises(UsageError, match=r"gone\.keras: no such"):
         fit(CONDITIONED, source, tmp_path / "other", epochs=1, start=tmp_path / "gone.keras")
     with pytest.raises(UsageError, match="only U-Nets"):

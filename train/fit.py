@@ -54,7 +54,7 @@ def fit(
     minutes: float | None = None,
     epochs: int | None = None,
     resume: bool = False,
-    mixed_bfloat16: bool | None = None,
+    mixed_bfloat16: bool = True,
     command: str = "",
     start: Path | None = None,
 ) -> keras.Model:
@@ -164,11 +164,10 @@ def _epoch(
     return {name: value / images for name, value in sums.items()}
 
 
-def _compiled(recipe: Recipe, mixed_bfloat16: bool | None) -> keras.Model:
+def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
     conditioned = isinstance(recipe.network, UNet)
-    use_bfloat16 = conditioned if mixed_bfloat16 is None else mixed_bfloat16
     previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if use_bfloat16 else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed_bfloat16 else "float32")
     try:
         model = recipe.network.build()
     finally:

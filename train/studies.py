@@ -118,6 +118,7 @@ class Unit:
             "loss": recipe.loss,
             "schedule": repr(recipe.schedule),
             "batch_size": str(recipe.batch_size),
+            "precision": "mixed bfloat16",
             "length": f"{self.megapixels:g} megapixels",
             "setting": self.setting.key,
             "seed": str(recipe.seed),
@@ -165,53 +166,53 @@ _RELU_GOALS = (Goal("ssim", 0.9356), Goal("mse", 0.001232))
 
 _MODELS = (
     Model(
-        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 500, setting=_MNIST,
+        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 300, setting=_MNIST,
         goals=(Goal("mae", 0.0327, 0.028),), ships=True,
     ),
     Model(
-        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 500, setting=_MNIST,
+        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 300, setting=_MNIST,
         sibling_of=("gray-mnist",),
     ),
     Model(
-        "rgb-cifar", "rgb-cifar", 1, RECIPES["rgb-cifar"], 300, setting=_CIFAR,
+        "rgb-cifar", "rgb-cifar", 1, RECIPES["rgb-cifar"], 200, setting=_CIFAR,
         goals=(Goal("mae", 0.0594, 0.050),), ships=True,
     ),
     Model(
-        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET), 300, setting=_CIFAR,
+        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET), 200, setting=_CIFAR,
         sibling_of=("rgb-cifar",),
     ),
     Model(
-        "gray-mse", "gray-mse", 2, RECIPES["gray-mse"], 450, seeds=3,
+        "gray-mse", "gray-mse", 2, RECIPES["gray-mse"], 250, seeds=3,
         goals=(Goal("psnr", 20.63, 21.63), Goal("ssim", 0.7554)), ships=True,
     ),
     Model(
         "gray-mse-unet", "gray-mse", 2,
-        _sibling("gray-mse", UNet(1, (8, 16), blocks=1, middle=1, head_width=4)), 450,
+        _sibling("gray-mse", UNet(1, (8, 16), blocks=1, middle=1, head_width=4)), 250,
         sibling_of=("gray-mse",),
     ),
-    Model("gray-hybrid", "gray-hybrid", 2, RECIPES["gray-hybrid"], 450, seeds=3, goals=_HYBRID_GOALS, ships=True),
+    Model("gray-hybrid", "gray-hybrid", 2, RECIPES["gray-hybrid"], 250, seeds=3, goals=_HYBRID_GOALS, ships=True),
     # The same network under the MSE alone: the study changed loss and network at once, this tells them apart.
     Model(
         "gray-hybrid-mse", "gray-hybrid", 2,
-        dataclasses.replace(RECIPES["gray-hybrid"], name="gray-hybrid-mse", loss="mse"), 450, seeds=3,
+        dataclasses.replace(RECIPES["gray-hybrid"], name="gray-hybrid-mse", loss="mse"), 250, seeds=3,
     ),
     Model(
         "gray-hybrid-unet", "gray-hybrid", 2,
-        _sibling("gray-hybrid", UNet(1, (12, 20), blocks=1, middle=1, head_width=8), "mse+ssim"), 450,
+        _sibling("gray-hybrid", UNet(1, (12, 20), blocks=1, middle=1, head_width=8), "mse+ssim"), 250,
         sibling_of=("gray-hybrid",),
     ),
     Model(
-        "gray-deep", "gray-deep", 2, RECIPES["gray-deep"], 450, seeds=3,
+        "gray-deep", "gray-deep", 2, RECIPES["gray-deep"], 250, seeds=3,
         goals=(Goal("psnr", 22.70, 23.70), Goal("ssim", 0.8371)), ships=True,
     ),
     Model(
-        "gray-deep-unet", "gray-deep", 2, _sibling("gray-deep", _GRAY_UNET, "mse+ssim"), 450,
+        "gray-deep-unet", "gray-deep", 2, _sibling("gray-deep", _GRAY_UNET, "mse+ssim"), 250,
         sibling_of=("gray-deep",),
     ),
-    Model("rgb-relu", "rgb-relu", 3, _RELU, 150, seeds=5, goals=_RELU_GOALS, ships=True),
-    Model("rgb-leaky", "rgb-leaky", 3, _LEAKY, 150, seeds=5, goals=(Goal("ssim", 0.9485), Goal("mse", 0.000941))),
+    Model("rgb-relu", "rgb-relu", 3, _RELU, 80, seeds=5, goals=_RELU_GOALS, ships=True),
+    Model("rgb-leaky", "rgb-leaky", 3, _LEAKY, 80, seeds=5, goals=(Goal("ssim", 0.9485), Goal("mse", 0.000941))),
     Model(
-        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET), 150,
+        "rgb-leaky-unet", "rgb-leaky", 3, _sibling("rgb-relu", _RGB_UNET), 80,
         sibling_of=("rgb-relu", "rgb-leaky"),
     ),
 )  # fmt: skip
