@@ -276,6 +276,8 @@ def test_noise_level_target_is_the_standard_deviation_of_what_was_added(rng: np.
 def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = CONDITIONED.network.build()
     exported.save(tmp_path / "model.keras")
+    card = {"command": "what came before", "training": {"seconds": 7200, "megapixels": 1500.0}}
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
     source = small_images()
     rates: list[float] = []
     batch_begin = callbacks.CosineRate.on_train_batch_begin
@@ -291,7 +293,10 @@ def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypa
     assert 0 < max(moved) < 0.5
     # Trained weights are not shaken by the full rate, nor by a run that goes on with the tuning.
     assert max(rates) < 0.55 * CONDITIONED.schedule.rate
-    fit(CONDITIONED, source, run, epochs=2, resume=True)
+    fit(CONDITIONED, source, run, epochs=2, resume=True, command="what came last")
+    progress = json.loads((run / "progress.json").read_text(encoding="utf-8"))
+    assert progress["command"] == "what came before; what came last"
+    assert (progress["earlier_seconds"], progress["earlier_megapixels"]) == (7200, 1500)
     assert len(rates) == 24
     assert max(rates) < 0.55 * CONDITIONED.schedule.rate
     with pytest.raises(UsageError, match=r"gone\.keras: no such"):

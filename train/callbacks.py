@@ -29,6 +29,9 @@ class Progress:
     """What trained the run, for the card: the call that began it, and each that resumed it."""
     rate_scale: float = 1.0
     """What the schedule's rate is multiplied by: less for a run that started from trained weights."""
+    earlier_seconds: float = 0.0
+    earlier_megapixels: float = 0.0
+    """What the weights that the run started from had cost, by their card."""
     limit_steps: int | None = None
     limit_seconds: float | None = None
 

@@ -82,6 +82,7 @@ def fit(
         if start is not None:
             _load_start(model, recipe, start)
             progress.rate_scale = START_RATE
+            _remember_start(progress, start)
     cut_history(run / "history.csv", progress.step)
     progress.command = "; ".join(part for part in (progress.command, command) if part)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
@@ -205,6 +206,16 @@ def _load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
         model.set_weights(weights)
     except ValueError as error:
         raise UsageError(f"{start}: is not a model of the network of {recipe.name}: {error}") from error
+
+
+def _remember_start(progress: Progress, start: Path) -> None:
+    """Take over how the weights came to be, for the new card, where the old one lies beside them."""
+    path = start.with_name("card.json")
+    if path.is_file():
+        card = json.loads(path.read_text(encoding="utf-8"))
+        progress.command = card["command"]
+        progress.earlier_seconds = float(card["training"].get("seconds", 0.0))
+        progress.earlier_megapixels = float(card["training"].get("megapixels", 0.0))
 
 
 def _grayed(weight: NDArray[np.float32], path: str) -> NDArray[np.float32]:

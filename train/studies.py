@@ -218,7 +218,7 @@ _MODELS = (
 )  # fmt: skip
 MODELS: dict[str, Model] = {model.name: model for model in _MODELS}
 
-_SIGMAS = (0.2, 0.3, 0.4, 0.5, 0.6)
+_SIGMAS = (0.2, 0.3, 0.4, 0.5)
 GRIDS = (
     Grid(
         2,

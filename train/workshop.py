@@ -82,8 +82,8 @@ def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, 
     licence, noise = _provenance(recipe, places)
     facts = export.TrainingFacts(
         progress.command,
-        progress.seconds,
-        progress.pixels / 1e6,
+        progress.earlier_seconds + progress.seconds,
+        progress.earlier_megapixels + progress.pixels / 1e6,
         source.description,
         licence,
         noise,
