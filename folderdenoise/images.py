@@ -15,7 +15,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from folderdenoise.codecs import containers, kinds, opencv, readers, vips, writers
+from folderdenoise.codecs import (
+    animations,
+    avif,
+    bmp,
+    containers,
+    jp2,
+    jpeg,
+    kinds,
+    png,
+    pnm,
+    scale,
+    tiffimage,
+    vips,
+)
 from folderdenoise.codecs.convert import SUFFIXES as FORMATS
 from folderdenoise.codecs.convert import converted, with_quality
 from folderdenoise.codecs.convert import refuse as refuse_conversion
@@ -43,24 +56,25 @@ __all__ = [
 ]
 
 _READERS: Mapping[str, Callable[[Path, Limits], ImageFile]] = {
-    "jpeg": readers.read_jpeg,
-    "png": readers.read_png,
-    "tiff": readers.read_tiff,
-    "webp": readers.read_webp,
-    "gif": readers.read_gif,
-    "avif": readers.read_avif,
-    "bmp": opencv.read_bmp,
-    "pnm": opencv.read_pnm,
-    "jp2": opencv.read_jp2,
+    "jpeg": jpeg.read,
+    "png": png.read,
+    "tiff": tiffimage.read,
+    "webp": animations.read_webp,
+    "gif": animations.read_gif,
+    "avif": avif.read,
+    "bmp": bmp.read,
+    "pnm": pnm.read,
+    "jp2": jp2.read,
 }
-_WRITERS: Mapping[str, Callable[[Picture, Encoding], containers.Pieces]] = {
-    "jpeg": writers.jpeg,
-    "png": writers.png,
-    "webp": writers.webp,
-    "avif": writers.avif,
-    "bmp": lambda page, encoding: [opencv.encode_bmp(page)],
-    "pnm": lambda page, encoding: [opencv.encode_pnm(page, encoding)],
-    "jp2": lambda page, encoding: [opencv.encode_jp2(page, encoding)],
+_WRITERS: Mapping[str, Callable[[ImageFile], containers.Pieces]] = {
+    "jpeg": jpeg.write,
+    "png": png.write,
+    "webp": animations.write_webp,
+    "gif": animations.write_gif,
+    "avif": avif.write,
+    "bmp": bmp.write,
+    "pnm": pnm.write,
+    "jp2": jp2.write,
 }
 
 
@@ -115,12 +129,9 @@ def write(image: ImageFile, path: Path) -> None:
     path = Path(path)
     try:
         if image.encoding.format == "tiff":
-            writers.tiff_file(image, path)
+            tiffimage.write(image, path)
             return
-        if image.encoding.format == "gif" or len(image.pages) > 1:
-            pieces = writers.animation(image)
-        else:
-            pieces = _WRITERS[image.encoding.format](image.pages[0], image.encoding)
+        pieces = _WRITERS[image.encoding.format](image)
         with path.open("wb") as file:
             file.writelines(pieces)
     except (OSError, vips.Error, ValueError) as error:
@@ -163,15 +174,19 @@ _KEPT: Mapping[str, Callable[[Metadata], object]] = {
 
 
 def _difference(page: Picture, again: Picture, encoding: Encoding) -> str | None:
-    shapes = [(p.pixels.shape, p.pixels.dtype.name, p.alpha is not None) for p in (page, again)]
-    if shapes[0] != shapes[1]:
-        return f"{shapes[1]} instead of {shapes[0]} (shape, type, alpha)"
+    kinds = [
+        (p.pixels.shape, p.scale.dtype if p.scale else p.pixels.dtype.name, p.alpha is not None) for p in (page, again)
+    ]
+    if kinds[0] != kinds[1]:
+        return f"{kinds[1]} instead of {kinds[0]} (shape, type, alpha)"
     total = 0.0
     white = 1.0 if page.pixels.dtype.kind == "f" else float(np.iinfo(page.pixels.dtype).max)
     for rows in bands(page.pixels):
-        total += float(cv2.norm(page.pixels[rows], again.pixels[rows], cv2.NORM_L1))
+        stored = scale.rescaled(again.pixels[rows], again.scale, page.scale)
+        total += float(cv2.norm(page.pixels[rows], stored, cv2.NORM_L1))
         release(again.pixels)
     mean = 255 * total / page.pixels.size / white
-    exact = encoding.lossless and not encoding.premultiplied
-    most = 0 if exact else 8 if (encoding.quality or 100) >= 25 else 40
+    most = 0.0 if encoding.lossless and not encoding.premultiplied else 8 if (encoding.quality or 100) >= 25 else 40
+    if page.scale:  # rounded to whole numbers, or to floats of another kind
+        most += 255 * max(1 / (page.scale.white - page.scale.black) if page.scale.dtype.startswith("int") else 0, 1e-3)
     return f"it differs by {mean:.2g} levels of 255" if mean > most else None

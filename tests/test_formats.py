@@ -139,6 +139,41 @@ def test_exiftool_finds_the_same_in_the_result(name: str, tmp_path: Path) -> Non
     assert {key: after.get(key) for key in before} == before
 
 
+MIXED = {
+    "phone": ["sharp/Portrait_6.jpg", "sharp/Portrait_8.jpg", "exif-samples/portrait_2.jpg",
+              "pillow/empty_gps_ifd.jpg"],
+    "camera": ["pillow/rgb.jpg", "pillow/sugarshack.mpo", "pillow/hopper_orientation_5.jpg", "image-rs/basn6a16.png"],
+    "scanner": ["paperless/multi-page-images.tiff", "sharp/G31D_MULTI.TIF", "pillow/16bit.deflate.tif",
+                "pillow/tiff_strip_cmyk_16l_jpeg.tif", "pillow/12in16bit.tif", "image-rs/cmyk_u8_edge_case.tif"],
+    "web": ["pillow/iss634.apng", "libvips/big-height.webp", "sharp/16-bit-grey-alpha.png", "libvips/sample.png",
+            "pillow/exif_imagemagick_orientation.png"],
+}  # fmt: skip
+# Thumbnails of the picture as it was; where its parts lie; the encoder's own marks.
+_MOVED = ("PhotoshopThumbnail", "MPImageStart", "MPImageLength", "MPImage2", "APP14", "WebP_Flags")
+
+
+@pytest.mark.skipif(EXIFTOOL is None, reason="exiftool is not installed")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of odd files is not here")
+def test_a_mixed_folder_from_phone_camera_and_scanner_comes_back_whole(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for group, names in MIXED.items():
+        for name in names:
+            target = folder / group / Path(name).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(SHARED / name, target)
+    result = CliRunner().invoke(main, ["run", str(folder), "--out", str(out), "--quiet"])
+    assert result.exit_code == 0, result.output
+    lost = {}
+    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+        before, after = tags(source), tags(out / source.relative_to(folder))
+        lost[source.name] = {
+            key: (value, after.get(key))
+            for key, value in before.items()
+            if after.get(key) != value and not any(name in key for name in _MOVED)
+        }
+    assert {name: found for name, found in lost.items() if found} == {}
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_libvips_sees_the_same_kind_of_picture_and_alpha(name: str, tmp_path: Path) -> None:
     source = tmp_path / name

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from PIL import Image
 
@@ -22,7 +23,10 @@ from folderdenoise.folder import Task
 from folderdenoise.scratch import Scratch, bands, release, root
 
 from . import pictures
+from .test_animations import STEPS, png_frames
 from .test_formats import WRITTEN
+from .test_jpeg import VIEW, multi_picture
+from .test_rare_kinds import BMPS, VALUES, jpeg_2000
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -30,6 +34,19 @@ try:
     import fuzz
 finally:
     sys.path.pop(0)
+
+
+KINDS = WRITTEN | {
+    "stereo.mpo": lambda path: multi_picture(path, VIEW, VIEW),
+    "moving.png": lambda path: png_frames(path, STEPS),
+    "runs.bmp": lambda path: path.write_bytes(BMPS["run lengths"][0]),
+    "masks.bmp": lambda path: path.write_bytes(BMPS["ten bits"][0]),
+    "signed.tif": lambda path: tifffile.imwrite(path, VALUES["tomograph"][0]),
+    "half.tif": lambda path: tifffile.imwrite(path, VALUES["half"][0], compression="zlib"),
+    "camera.pgm": lambda path: path.write_bytes(b"P5 64 48 4095\n" + bytes(2 * 64 * 48)),
+    "text.ppm": lambda path: path.write_text("P3 4 2 31 " + "1 2 3 " * 8),
+    "scan.jp2": jpeg_2000,
+}
 
 
 def run(source: Path, *options: str) -> tuple[int, list[dict[str, str]]]:
@@ -46,14 +63,14 @@ def everything_below(folder: Path) -> set[tuple[bytes, int, int]]:
     return {(os.fsencode(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in found}
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", KINDS)
 def test_mutations_give_whole_results_or_clear_failures(name: str, tmp_path: Path) -> None:
     if name.endswith("avif"):
         pytest.skip("too slow to write; benchmarks/fuzz.py does it")
     intact, damaged, out = tmp_path / name, tmp_path / "damaged" / name, tmp_path / "out"
     damaged.parent.mkdir()
     out.mkdir()
-    WRITTEN[name](intact)
+    KINDS[name](intact)
     denoiser = Denoiser()
     verdicts = []
     for seed in range(13):

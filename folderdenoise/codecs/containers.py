@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from folderdenoise.codecs.headers import EXIF_PREFIX, riff_chunks
+from folderdenoise.codecs import headers
+from folderdenoise.codecs.headers import EXIF_PREFIX
 from folderdenoise.codecs.picture import Metadata
 
-Pieces = Sequence[bytes | memoryview]
+Pieces = Iterable[bytes | memoryview]
 
 
-def jpeg(encoded: bytes, metadata: Metadata, segments: bytes = b"") -> Pieces:
-    """A JPEG file with JFIF density and EXIF of ``metadata``; ``segments`` come after them."""
+def jpeg(encoded: bytes, metadata: Metadata, segments: Sequence[bytes], *, jfif: bool) -> list[bytes | memoryview]:
+    """A JPEG file with EXIF and, if ``jfif``, density of ``metadata``; ``segments`` come after them, each a piece."""
     rest = memoryview(encoded)[2:]
     while rest[0] == 0xFF and rest[1] == 0xE0:  # the encoder's own JFIF header
         rest = rest[2 + int.from_bytes(rest[2:4], "big") :]
@@ -25,11 +26,13 @@ def jpeg(encoded: bytes, metadata: Metadata, segments: bytes = b"") -> Pieces:
         scales = [(10.0, 2), (25.4, 1)] if metadata.resolution_unit == "cm" else [(25.4, 1)]
         scale, unit = min(scales, key=lambda choice: abs(width * choice[0] - round(width * choice[0])))
         x, y = (min(max(round(value * scale), 1), 65535) for value in metadata.resolution)
-    jfif = b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, int(x), int(y), 0, 0)
-    pieces: list[bytes | memoryview] = [b"\xff\xd8", segment(0xE0, jfif)]
+    density = b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, int(x), int(y), 0, 0)
+    pieces: list[bytes | memoryview] = [b"\xff\xd8"]
+    if jfif:
+        pieces.append(segment(0xE0, density))
     if metadata.exif is not None:
         pieces.append(segment(0xE1, EXIF_PREFIX + metadata.exif))
-    return [*pieces, segments, rest]
+    return [*pieces, *segments, rest]
 
 
 def segment(marker: int, payload: bytes) -> bytes:
@@ -37,7 +40,7 @@ def segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
-def png(encoded: bytes, metadata: Metadata, kept: Sequence[tuple[bytes, bytes]]) -> Pieces:
+def png(encoded: bytes, metadata: Metadata, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | memoryview]:
     """A PNG file with the chunks ``kept`` and the EXIF of ``metadata``; without resolution where there is
     none."""
     replaced = {name for name, _ in kept} | ({b"pHYs"} if metadata.resolution is None else set())
@@ -62,9 +65,15 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 def webp(encoded: bytes, exif: bytes) -> Pieces:
     """A WebP file, encoded with some EXIF chunk, with this one instead."""
-    pieces: list[bytes | memoryview] = []
     view = memoryview(encoded)
-    for name, start, length in riff_chunks(view):
-        data = exif if name == b"EXIF" else view[start : start + length]
+    return riff(
+        [(name, exif if name == b"EXIF" else view[at : at + size]) for name, at, size in headers.riff_chunks(view)]
+    )
+
+
+def riff(chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[bytes | memoryview]:
+    """A WebP file of these chunks; its header is the first piece."""
+    pieces: list[bytes | memoryview] = []
+    for name, data in chunks:
         pieces += [struct.pack("<4sI", name, len(data)), data, b"\0" * (len(data) & 1)]
     return [struct.pack("<4sI4s", b"RIFF", 4 + sum(map(len, pieces)), b"WEBP"), *pieces]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from folderdenoise.codecs import tiff, tiffwriter
+from folderdenoise.codecs import animations, decoding, photoshop, tiff, tiffpage, tiffwriter
 from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Metadata, Picture
 from folderdenoise.errors import UnsupportedImageError
 
@@ -16,12 +16,17 @@ SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "webp": ".webp"}
 
 _QUALITY = {"jpeg": 95, "webp": 90}
 _LARGEST = {"jpeg": 65535, "webp": 16383, "png": 2**31 - 1, "tiff": 2**31 - 1}
-_ORIENTATION = 274
+_LONGEST_EXIF = 65527  # bytes, in a segment of a JPEG
 
 
 def with_quality(image: ImageFile, quality: int) -> ImageFile:
     """The same to be stored with ``quality`` (1 to 100), if its format is a lossy one."""
-    return image if image.encoding.lossless else replace(image, encoding=replace(image.encoding, quality=quality))
+    encoding = image.encoding
+    views = tuple(replace(view, quality=quality) for view in encoding.views)
+    if encoding.lossless:
+        return image
+    notes = tuple(note for note in image.notes if note != decoding.NO_QUALITY)
+    return replace(image, encoding=replace(encoding, quality=quality, views=views), notes=notes)
 
 
 def converted(image: ImageFile, target: str, quality: int | None = None) -> ImageFile:
@@ -35,8 +40,11 @@ def converted(image: ImageFile, target: str, quality: int | None = None) -> Imag
     if source.format == target:
         return image
     refuse(image, target)
-    notes = list(image.notes)
+    stays = {tiffpage.BILEVEL_NOTE: "bilevel (black and white only): there is no noise to remove"}
+    notes = [stays.get(note, note) for note in image.notes if note not in (decoding.NO_QUALITY, animations.FEW_COLOURS)]
     pages = tuple(_page(page, target, source, notes) for page in image.pages)
+    if target == "webp" and all(page.alpha is not None and (page.alpha == 255).all() for page in pages):
+        pages = tuple(replace(page, alpha=None) for page in pages)  # a WebP leaves out what hides nothing
     first = pages[0].pixels
     lossless = target in ("png", "tiff") or (target == "webp" and quality is None and source.lossless)
     if not lossless:
@@ -53,10 +61,13 @@ def converted(image: ImageFile, target: str, quality: int | None = None) -> Imag
         predictor="float" if first.dtype == np.float32 else "horizontal",
         delays=source.delays if target == "webp" else (),
         loop=source.loop,
+        frame_times=tuple((delay, 1000) for delay in source.delays) if target == "png" else (),
     )
-    if source.chunks:
+    if source.chunks and source.format in ("jpeg", "png", "gif"):
         notes.append("its comments or text were dropped")
-    if source.delays and target != "webp":
+    if any(data is not None for _, data in source.behind.parts):
+        notes.append("what stood behind the picture (a film, a gain map or the like) was dropped")
+    if (source.delays or source.frame_times) and target not in ("webp", "png"):
         notes.append("the timing of its frames was dropped")
     return ImageFile(pages, encoding, tuple(dict.fromkeys(notes)))
 
@@ -66,7 +77,7 @@ def refuse(image: ImageFile, target: str) -> None:
     if image.encoding.format == target:
         return
     name, first = target.upper(), image.pages[0].pixels
-    if len(image.pages) > 1 and not (target == "tiff" or (target == "webp" and image.encoding.delays)):
+    if len(image.pages) > 1 and not (target == "tiff" or (target in ("webp", "png") and image.encoding.delays)):
         what = f"it holds {len(image.pages)} pages, which a {name} file does not; convert it with --format tiff"
     elif first.shape[2] == 4 and target in ("png", "webp"):
         what = f"it is in print colours (CMYK), which {name} files do not hold; convert it with --format tiff or jpeg"
@@ -81,7 +92,7 @@ def _page(page: Picture, target: str, source: Encoding, notes: list[str]) -> Pic
     pixels, alpha, metadata = page.pixels, page.alpha, page.metadata
     deepest = {"jpeg": np.uint8, "webp": np.uint8, "png": np.uint16}.get(target)
     if deepest is not None and pixels.dtype.itemsize > np.dtype(deepest).itemsize:
-        kind = "32-bit float" if pixels.dtype == np.float32 else "16"
+        kind = page.scale.dtype if page.scale else "32-bit float" if pixels.dtype == np.float32 else "16"
         notes.append(f"stored with {8 * np.dtype(deepest).itemsize} bits a sample in place of {kind}")
         pixels, alpha = _as(pixels, deepest), None if alpha is None else _as(alpha, deepest)
     if alpha is not None and target == "jpeg":
@@ -93,7 +104,9 @@ def _page(page: Picture, target: str, source: Encoding, notes: list[str]) -> Pic
         if metadata.icc is not None:
             metadata = replace(metadata, icc=None)
             notes.append("its gray colour profile was dropped")
-    return Picture(pixels, alpha, _metadata(metadata, target, source), page.bilevel and target in ("png", "tiff"))
+    return Picture(
+        pixels, alpha, _metadata(metadata, target, source, notes), page.bilevel and target in ("png", "tiff")
+    )
 
 
 def _as(values: Array, kind: type[np.unsignedinteger]) -> Array:
@@ -106,14 +119,30 @@ def _as(values: Array, kind: type[np.unsignedinteger]) -> Array:
     return result
 
 
-def _metadata(metadata: Metadata, target: str, source: Encoding) -> Metadata:
-    """With the orientation in the EXIF block: a TIFF has it in a tag of its own, AVIF decoders turn the picture."""
-    if target == "tiff":
-        return metadata
+def _metadata(metadata: Metadata, target: str, source: Encoding, notes: list[str]) -> Metadata:
+    """With what the other format has elsewhere: a TIFF has orientation, IPTC and Photoshop's block in tags of their
+    own, a JPEG has IPTC inside Photoshop's block, and an AVIF's decoder has turned the picture."""
     fields = dict(tiff.exif_fields(metadata.exif)) if metadata.exif else {}
-    stored = fields[_ORIENTATION].integers[:1] if _ORIENTATION in fields else (1,)
-    if stored == (metadata.orientation,):
+    if target == "tiff":
+        if source.format != "jpeg" or metadata.iptc is None:
+            return metadata
+        fields[tiff.PHOTOSHOP] = tiff.Field(1, photoshop.resources(metadata.iptc))
+        return replace(metadata, exif=tiffwriter.exif_block(fields), iptc=photoshop.iptc(metadata.iptc))
+    if target == "jpeg" and tiff.PHOTOSHOP in fields:
+        metadata = replace(metadata, iptc=photoshop.jpeg_segment(fields[tiff.PHOTOSHOP].data))
+    elif target == "jpeg" and metadata.iptc is not None:
+        metadata = replace(metadata, iptc=photoshop.jpeg_segment(photoshop.resource(metadata.iptc)))
+    stored = fields[tiff.ORIENTATION].integers[:1] if tiff.ORIENTATION in fields else (1,)
+    if stored == (metadata.orientation,) and source.format != "tiff":
         return metadata
     # Rebuilt only where it must be: camera makers' notes may hold offsets that this changes.
-    fields[_ORIENTATION] = tiff.Field(3, struct.pack("<H", metadata.orientation))
-    return replace(metadata, exif=tiffwriter.exif_block(fields))
+    fields[tiff.ORIENTATION] = tiff.Field(3, struct.pack("<H", metadata.orientation))
+    for tag in (tiff.NEW_SUBFILE_TYPE, tiff.PHOTOSHOP):
+        fields.pop(tag, None)
+    block = tiffwriter.exif_block(fields) or b""
+    while target == "jpeg" and len(block) > _LONGEST_EXIF:
+        largest = max(fields, key=lambda tag: len(tiffwriter.exif_block({tag: fields[tag]}) or b""))
+        del fields[largest]
+        notes.append(f"a tag that is too long for a JPEG (number {largest}) was dropped")
+        block = tiffwriter.exif_block(fields) or b""
+    return replace(metadata, exif=block or None)

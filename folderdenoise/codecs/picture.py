@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,6 +34,16 @@ class Metadata:
     orientation: int = 1
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How a file stores samples that are float32 here: their ``dtype`` there ("int8", "int16", "float16", "float32"),
+    and the values that 0 and 1 stand for."""
+
+    dtype: str
+    black: float
+    white: float
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One image.
@@ -41,12 +51,24 @@ class Picture:
     ``pixels``: ``(H, W, C)``, C = 1 (gray), 3 (RGB) or 4 (CMYK, 0 is no ink), uint8 in 0..255, uint16 in 0..65535, or
     finite float32, nominally in [0, 1]. ``alpha``: ``(H, W)`` of the same type, or None; never premultiplied into
     ``pixels``. ``bilevel``: stored with one bit a pixel, here as gray of 0 and 255; there is no noise to remove.
+    ``scale``: what the file holds, where that is neither these integers nor floats from 0 to 1.
     """
 
     pixels: Array
     alpha: Array | None = None
     metadata: Metadata = Metadata()
     bilevel: bool = False
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands behind the first picture of a JPEG file, to be stored there again: ``parts``, each its number in the
+    Multi-Picture segment ``index`` (None where that does not list it) and its bytes (None for the next view, which is a
+    page of the file)."""
+
+    index: bytes = b""
+    parts: tuple[tuple[int | None, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +81,11 @@ class Encoding:
     "4:4:0" or "4:1:1". ``progressive``: a progressive JPEG or an interlaced PNG. ``compression``: libvips'
     name of a TIFF compression. ``tile``: (width, height) of a tiled TIFF. ``premultiplied``: the file's
     colours are multiplied by its alpha. ``chunks``: PNG chunks that say what the colours mean, or hold text,
-    verbatim; of a JPEG, comments and the like, named by their marker byte. ``ascii``: a PNM written as text.
+    verbatim; of a JPEG, comments and the like, named by their marker byte. ``ascii``: a PNM written as text;
+    ``white``: its largest value, which may be less than the bits allow.
     ``delays``: milliseconds for each frame of an animation; ``loop``: how often it runs, 0 for ever.
+    ``frame_times``: the same as a PNG has it, as fractions (numerator, denominator) of a second. ``jfif``: a JPEG
+    has a JFIF header. ``views``: how the further pages of a JPEG are stored; ``behind``: what else is there.
     """
 
     format: str
@@ -76,8 +101,13 @@ class Encoding:
     premultiplied: bool = False
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     ascii: bool = False
+    white: int | None = None
     delays: tuple[int, ...] = ()
     loop: int = 0
+    frame_times: tuple[tuple[int, int], ...] = ()
+    jfif: bool = True
+    views: tuple[Encoding, ...] = ()
+    behind: Behind = Behind()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +127,12 @@ class Limits:
     megapixels: float
     scratch: Scratch
 
+    def less(self, megapixels: float) -> Limits:
+        """What is left when a first part of the file has so many."""
+        return replace(self, megapixels=max(0.0, self.megapixels - megapixels))
 
-def shown(path: Path) -> str:
+
+def shown(path: Path | str) -> str:
     """The path as text that any terminal and log can hold: control characters and undecodable bytes
     escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -30,7 +30,7 @@ _SHORT = 3
 
 def needed(kind: PageKind) -> bool:
     """Whether libvips reads the page only through :func:`readable`."""
-    return kind.compression in RECODED or (kind.planar and kind.tile is not None)
+    return kind.compression in RECODED or kind.is_half or (kind.planar and kind.tile is not None)
 
 
 def readable(reader: Reader, directory: Directory, kind: PageKind) -> list[bytes]:
@@ -39,6 +39,8 @@ def readable(reader: Reader, directory: Directory, kind: PageKind) -> list[bytes
     Raises HeaderError for a damaged page.
     """
     fields = {tag: field for tag, field in directory.items() if tag in _STORAGE}
+    if kind.is_half:
+        fields.pop(339)  # two bytes each, as integers have
     chunks = reader.chunks(fields)
     if kind.compression in RECODED:
         most = _most_bytes(kind, fields)

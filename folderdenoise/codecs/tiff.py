@@ -20,17 +20,19 @@ _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: 
 WORDS = {5: 4, 10: 4}  # rationals are pairs of four-byte numbers
 _MOST_BYTES = 1 << 28  # of one field: beyond it the header lies
 
+PHOTOSHOP = 34377
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY = 34665, 34853, 40965
 _POINTERS = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY_DIRECTORY)
+NEW_SUBFILE_TYPE, ORIENTATION = 254, 274
 CHUNKS = {273: 279, 324: 325}
 """Tags with the places of strips and of tiles -> those with their lengths in bytes."""
 
 # Tags that say how pixels are stored, point into the old file or go through libvips: the new page has its
 # own.
 _OWN_TAGS = frozenset(
-    [254, 255, *range(256, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 317, *range(320, 326),
+    [255, *range(256, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 317, *range(320, 326),
      *range(326, 329), 330, *range(332, 342), *range(342, 348), *range(512, 522), *range(529, 533), 559,
-     700, 33723, 34377, 34675, 37724, *_POINTERS]
+     700, 33723, 34675, 37724, *_POINTERS]
 )  # fmt: skip
 RESOLUTION_TAGS = (282, 283, 296)
 
@@ -196,3 +198,16 @@ def without_thumbnail(block: bytes) -> bytes:
         if offset > following > link and offset + length == len(block):
             del changed[offset:]
     return bytes(changed)
+
+
+def with_orientation(block: bytes, orientation: int) -> bytes:
+    """The EXIF block with another value in its orientation tag, if it has one; no other byte changes."""
+    try:
+        order = Reader(io.BytesIO(block)).order
+        start = struct.unpack_from(order + "I", block, 4)[0]
+        count = struct.unpack_from(order + "H", block, start)[0]
+        entries = [start + 2 + 12 * i for i in range(count)]
+        place = next(entry for entry in entries if struct.unpack_from(order + "H", block, entry)[0] == ORIENTATION)
+    except (HeaderError, StopIteration, struct.error):
+        return block
+    return block[: place + 8] + struct.pack(order + "HH", orientation, 0) + block[place + 12 :]

@@ -19,7 +19,10 @@ COMPRESSIONS = {
     50000: "zstd",
 }
 """TIFF compression numbers that can be read and written -> names, libvips' where it has one."""
+OVERVIEWS_NOTE = "smaller copies of the picture (overviews, thumbnails) were dropped"
 BILEVEL_NOTE = "bilevel (black and white only), where there is no noise to remove: copied as it is"
+_SAMPLES = {(1, 2), (1, 4), (1, 8), (1, 16), (2, 8), (2, 16), (3, 16), (3, 32), (4, 8), (4, 16)}
+"""Kinds of samples (TIFF's SampleFormat, bits) that can be denoised."""
 _KNOWN = {6: "old-style JPEG", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
 
 _COLOURS = {8: "in Lab colours", 9: "in Lab colours", 10: "in Lab colours",
@@ -47,6 +50,7 @@ class PageKind:
     mask: bool
     raw_camera: bool
     layers: bool
+    copies: bool
     ink_set: int
     jpeg_tables: bytes
 
@@ -76,6 +80,7 @@ class PageKind:
             mask=bool(subfile & 4),
             raw_camera=50706 in directory,
             layers=37724 in directory,
+            copies=330 in directory,
             ink_set=numbers(332, 1)[0],
             jpeg_tables=directory[347].data if 347 in directory else b"",
         )
@@ -100,6 +105,11 @@ class PageKind:
         """One bit a pixel."""
         return self.bits == (1,)
 
+    @property
+    def is_half(self) -> bool:
+        """Of 16-bit floats."""
+        return self.sample_formats[0] == 3 and self.bits[0] == 16
+
     def problem(self) -> tuple[str, str] | None:
         """(what it is, what to do) for a page that cannot be denoised; None for one that can."""
         bits, form = self.bits[0], self.sample_formats[0]
@@ -117,10 +127,11 @@ class PageKind:
             return "of channels with different depths", _RGB_FIRST
         if form in (5, 6):
             return "made of complex numbers", _RGB_FIRST
-        if form == 2:
-            return f"made of {bits}-bit signed integers", _RGB_FIRST
-        if (form == 3 and bits != 32) or (form != 3 and bits not in (2, 4, 8, 16)):
-            return f"stored with {bits} bits a sample{' (float)' if form == 3 else ''}", _RGB_FIRST
+        if (form, bits) not in _SAMPLES or (self.is_half and self.predictor == 3):
+            name = {2: " (signed)", 3: " (float)"}.get(form, "")
+            return f"stored with {bits} bits a sample{name}", "convert it to 16 bits or to 32-bit float first"
+        if (form == 2 or self.is_half) and (self.photometric not in (1, 2) or self.channels != colours):
+            return "stored in a rare way (signed or 16-bit float, with more than plain gray or RGB)", _RGB_FIRST
         if colours is None:
             return f"in colours of an unknown kind (photometric {self.photometric})", _RGB_FIRST
         if self.channels - colours > 1 or self.channels < colours:
@@ -146,6 +157,8 @@ class PageKind:
             notes.append("its YCbCr colours were stored as RGB")
         if self.planar:
             notes.append("its separate colour planes were stored interleaved")
+        if self.copies:
+            notes.append(OVERVIEWS_NOTE)
         if self.layers:
             notes.append("its Photoshop layers were dropped")
         return notes

@@ -8,6 +8,7 @@ damages maker notes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from folderdenoise.codecs import scale
 from folderdenoise.codecs.picture import Array, Encoding, Metadata, Picture, shown
 from folderdenoise.errors import UnreadableImageError, UnsupportedImageError
 from folderdenoise.scratch import Scratch, bands, release, root
@@ -26,15 +28,16 @@ pyvips.cache_set_max(0)  # no result is kept: each file is read anew, and its me
 
 Error: type[Exception] = pyvips.Error
 
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
-_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+_DTYPES = {"uchar": np.uint8, "char": np.int8, "ushort": np.uint16, "short": np.int16, "float": np.float32}
+_FORMATS = {np.dtype(kind).name: name for name, kind in _DTYPES.items()}
 _BLOBS = {"icc": "icc-profile-data", "xmp": "xmp-data", "iptc": "iptc-data"}
 _KEEP = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP | pyvips.ForeignKeep.IPTC | pyvips.ForeignKeep.OTHER
 
 
 def reason(error: Exception) -> str:
-    """The library's own words, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The library's own words, on one line, without the names of its functions."""
+    lines = [re.sub(r"^\w+?(_source|_target|_buffer)?: ", "", line.strip()) for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("unable to call")]
     return "; ".join(dict.fromkeys(lines)) or "no reason given"
 
 
@@ -82,12 +85,9 @@ def picture(path: Path, image: Any, metadata: Metadata, scratch: Scratch) -> Pic
         what = f"{image.bands} channels of type {image.format} ({image.interpretation}) are not supported"
         raise unsupported(path, what, "convert it to 8- or 16-bit RGB or grayscale first")
     array = pixels(image, scratch)
-    alpha = array[..., colours] if image.bands > colours else None
-    if array.dtype == np.float32 and not all(np.isfinite(array[rows]).all() for rows in bands(array)):
-        what = "some of its pixels are not numbers (NaN or infinity)"
-        raise unsupported(path, what, "replace them before denoising")
     blobs = {name: bytes(image.get(key)) if image.get_typeof(key) else None for name, key in _BLOBS.items()}
     metadata = replace(metadata, icc=blobs["icc"], xmp=blobs["xmp"], iptc=metadata.iptc or blobs["iptc"])
+    alpha = array[..., colours] if image.bands > colours else None
     return Picture(array[..., :colours], alpha, metadata)
 
 
@@ -110,6 +110,11 @@ def pixels(image: Any, scratch: Scratch) -> Array:
         part = array[rows]
         part[...] = np.frombuffer(region.fetch(0, rows.start, image.width, len(part)), array.dtype).reshape(part.shape)
     return array
+
+
+def profile(name: str) -> bytes:
+    """One of libvips' own colour profiles."""
+    return bytes(pyvips.Operation.call("profile_load", name))
 
 
 def encode(
@@ -161,15 +166,18 @@ def _set_blobs(vips: Any, metadata: Metadata, exif: bytes | None) -> None:
 
 
 def lazy(image: Picture) -> Any:
-    """The pixels with alpha as a libvips image, not copied."""
-    vips = _array(image.pixels)
-    if image.alpha is not None:
-        vips = vips.bandjoin(_array(image.alpha))
-    meaning = {1: "b-w", 3: "srgb"} if image.pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
+    """The pixels with alpha as a libvips image, not copied where they are stored as they are."""
+    pixels, alpha = scale.stored(image)
+    vips = _array(pixels)
+    if alpha is not None:
+        vips = vips.bandjoin(_array(alpha))
+    meaning = {1: "b-w", 3: "srgb"} if pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
     return vips.copy(interpretation=(meaning | {4: "cmyk"})[image.pixels.shape[2]])
 
 
 def _array(values: Array) -> Any:
+    if values.dtype == np.float16:  # libvips knows only that they are two bytes each
+        values = values.view(np.uint16)
     height, width = values.shape[:2]
     channels = values.shape[2] if values.ndim == 3 else 1
     whole = root(values)

@@ -1,0 +1,114 @@
+"""JPEG 2000 in JP2 files: pixels through OpenCV, everything around them box by box (ISO/IEC 15444-1, Annex I)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from folderdenoise.codecs import opencv
+from folderdenoise.codecs.headers import HeaderError
+from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, Picture
+from folderdenoise.codecs.vips import guard, unsupported
+
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_WRITTEN = (b"jP  ", b"ftyp", b"jp2h", b"jp2c")
+_PROFILE = b"\2"
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def read(path: Path, limits: Limits) -> ImageFile:
+    """JPEG 2000 of 8 and 16 bits, gray, RGB and RGBA."""
+    data = path.read_bytes()
+    start = data.find(_CODESTREAM)
+    if start < 0 or len(data) < start + 42:
+        raise HeaderError("it ends in the middle of its header")
+    x1, y1, x0, y0 = struct.unpack_from(">IIII", data, start + 8)
+    (channels,) = struct.unpack_from(">H", data, start + 40)
+    depths = {data[start + 42 + 3 * i] for i in range(channels) if start + 42 + 3 * i < len(data)}
+    width, height = x1 - x0, y1 - y0
+    if width <= 0 or height <= 0 or not depths:
+        raise HeaderError("its header gives an impossible size")
+    if channels not in (1, 3, 4) or depths not in ({7}, {15}):
+        what = "it is JPEG 2000 of an unusual kind (channels, or bits a sample)"
+        raise unsupported(path, what, "convert it to TIFF first")
+    if min(width, height) < 64:
+        raise unsupported(path, "it is JPEG 2000 of less than 64 pixels a side", "convert it to PNG or TIFF first")
+    guard(path, width, height, width * height / 1e6, limits.megapixels)
+    boxes = [(name, data[at:end]) for name, at, end in _boxes(data, 0, len(data))]
+    chunks = [box for box in boxes if box[0] not in _WRITTEN]
+    for name, content in boxes:
+        if name == b"jp2h":
+            inner = [(child, content[at:end]) for child, at, end in _boxes(content, 0, len(content))]
+            # Of colours, only a profile: another description may be of pixels that the decoder has converted.
+            chunks += [(b"jp2h/" + child, box) for child, box in inner
+                       if child == b"res " or (child == b"colr" and box[:1] == _PROFILE)]  # fmt: skip
+    kept = dict(chunks)
+    colour, resolution = kept.get(b"jp2h/colr", b""), _resolution(kept.get(b"jp2h/res ", b""))
+    metadata = Metadata(
+        icc=colour[3:] if colour[:1] == _PROFILE else None,
+        xmp=next((box[16:] for name, box in chunks if name == b"uuid" and box.startswith(_XMP)), None),
+        resolution=resolution,
+        resolution_unit="cm" if resolution else None,
+    )
+    array = opencv.decode(data)
+    page = Picture(array[..., :3], np.ascontiguousarray(array[..., 3]) if channels == 4 else None, metadata)
+    cod = data.find(b"\xff\x52", start)
+    lossless = cod > 0 and len(data) > cod + 13 and data[cod + 13] == 1
+    depth = 8 if depths == {7} else 16
+    rate = 1000 if lossless else max(1, min(1000, round(1000 * len(data) / (width * height * channels * depth / 8))))
+    return ImageFile((page,), Encoding("jp2", depth, rate, lossless=lossless, chunks=tuple(chunks)))
+
+
+def write(image: ImageFile) -> list[bytes]:
+    """A JP2 file, lossless or of about the same size as it was, with the boxes that it had around the picture."""
+    encoding = image.encoding
+    rate = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, encoding.quality or 1000]
+    encoded = opencv.encode(".jp2", image.pages[0], rate)
+    kept = {name[5:]: data for name, data in encoding.chunks if name.startswith(b"jp2h/")}
+    others = [_box(name, data) for name, data in encoding.chunks if not name.startswith(b"jp2h/")]
+    pieces = []
+    for name, at, end in _boxes(encoded, 0, len(encoded)):
+        if name == b"jp2h":
+            children = [(child, encoded[start:stop]) for child, start, stop in _boxes(encoded, at, end)]
+            plain = [_box(child, kept.pop(child, content)) for child, content in children]
+            pieces.append(_box(name, b"".join([*plain, *(_box(child, content) for child, content in kept.items())])))
+        elif name == b"jp2c":  # what comes before it is there when a viewer has read only the start
+            pieces += [*others, _box(name, encoded[at:end])]
+        else:
+            pieces.append(_box(name, encoded[at:end]))
+    return pieces
+
+
+def _boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the content of each box."""
+    while position + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if size == 1 and position + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        stop = position + size if size else end
+        if stop < start or stop > end:
+            raise HeaderError("one of its boxes has an impossible length")
+        yield name, start, stop
+        position = stop
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, name) + content
+
+
+def _resolution(box: bytes) -> tuple[float, float] | None:
+    """Pixels per millimetre, as captured or else for display."""
+    found = {name: box[at:end] for name, at, end in _boxes(box, 0, len(box))}
+    content = found.get(b"resc") or found.get(b"resd") or b""
+    if len(content) < 10:
+        return None
+    y, y_under, x, x_under, y_power, x_power = struct.unpack(">HHHHbb", content[:10])
+    if not (x and y and x_under and y_under):
+        return None
+    return x / x_under * 10.0**x_power / 1000, y / y_under * 10.0**y_power / 1000

@@ -1,0 +1,176 @@
+"""TIFF files, page by page: each has its own size, resolution, profile and tags."""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from folderdenoise.codecs import (
+    decoding,
+    headers,
+    jpegheader,
+    photoshop,
+    recode,
+    scale,
+    tiff,
+    tiffpage,
+    tiffwriter,
+    vips,
+)
+from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, Picture
+
+_PREDICTORS = {1: "none", 2: "horizontal", 3: "float"}
+_CLASSIC_LIMIT = 2**32 - 2**26  # bytes that a classic TIFF can address, less room for its directories
+
+
+def read(path: Path, limits: Limits) -> ImageFile:
+    """TIFF and BigTIFF: integers of 1 to 16 bits, 32-bit float, gray, RGB, CMYK and palette, any number of pages."""
+    with path.open("rb") as file:
+        reader = tiff.Reader(file)
+        directories = list(reader.directories())
+        notes, total = list[str](), 0.0
+        kinds = [tiffpage.PageKind.of(directory) for directory in directories]
+        full = [i for i, kind in enumerate(kinds) if not kind.reduced]
+        if not full:
+            raise headers.HeaderError("it holds no picture")
+        if len(full) < len(kinds):
+            notes.append(tiffpage.OVERVIEWS_NOTE)
+        for i in full:
+            number = f"page {i + 1}" if len(full) > 1 else "it"
+            problem = kinds[i].problem()
+            if problem:
+                raise vips.unsupported(path, f"{number} is {problem[0]}", problem[1])
+            total += kinds[i].width * kinds[i].height / 1e6
+        vips.guard(path, kinds[full[0]].width, kinds[full[0]].height, total, limits.megapixels, len(full))
+        pages = [_page(path, reader, directories[i], kinds[i], limits, i) for i in full]
+    for i in full:
+        notes += [note for note in kinds[i].notes() if note not in notes]
+    for page in pages:
+        if page.scale and (page.scale.black, page.scale.white) != (0, 1):
+            notes.append(f"its values were taken from {page.scale.black:g} (black) to {page.scale.white:g} (white)")
+    encodings = [_encoding(kinds[i], reader.big) for i in full if not kinds[i].bilevel]
+    if any(encoding != encodings[0] for encoding in encodings):
+        notes.append("all pages are stored with the compression of the first")
+    encoding = (
+        encodings[0] if encodings else Encoding("tiff", 1, compression="deflate", predictor="none", bigtiff=reader.big)
+    )
+    return ImageFile(tuple(pages), encoding, tuple(dict.fromkeys(notes)))
+
+
+def _page(
+    path: Path, reader: tiff.Reader, directory: tiff.Directory, kind: tiffpage.PageKind, limits: Limits, index: int
+) -> Picture:
+    resolution, unit = tiffpage.resolution(directory)
+    metadata = Metadata(
+        exif=tiffwriter.exif_block(_carried(directory)),
+        iptc=tiffpage.iptc(directory),
+        orientation=kind.orientation,
+        resolution=resolution,
+        resolution_unit=unit,
+    )
+    # Of damaged tiles libvips tells at "warning" only. Strips of intact files can fail there, for a repeated tag.
+    strictness = "warning" if kind.tile else "error"
+    if not recode.needed(kind):
+        page = decoding.decode(path, "tiffload", metadata, limits, page=index, fail_on=strictness)
+        return replace(scale.read(path, page, limits.scratch), bilevel=kind.bilevel)
+    try:
+        files = recode.readable(reader, directory, kind)  # libvips looks into them until the picture is there
+        planes = [vips.opened(path, "tiffload", data, fail_on=strictness) for data in files]
+        meaning = {1: "b-w", 3: "srgb", 4: "cmyk"}.get(kind.colours or 0, "multiband")
+        image = planes[0] if len(planes) == 1 else planes[0].bandjoin(planes[1:]).copy(interpretation=meaning)
+        if (image.width, image.height) != (kind.width, kind.height):
+            raise headers.HeaderError("its header contradicts itself")
+        page = vips.picture(path, image, metadata, limits.scratch)
+    except vips.Error as error:
+        raise vips.damaged(path, vips.reason(error)) from error
+    return scale.read(
+        path, replace(page, pixels=page.pixels.view(np.float16)) if kind.is_half else page, limits.scratch
+    )
+
+
+def _carried(directory: tiff.Directory) -> dict[int, tiff.Field]:
+    fields = tiff.carried(directory)
+    if block := fields.get(tiff.PHOTOSHOP):
+        fields[tiff.PHOTOSHOP] = replace(block, data=photoshop.without_thumbnail(block.data))
+    return fields
+
+
+def _encoding(kind: tiffpage.PageKind, big: bool) -> Encoding:
+    compression = tiffpage.COMPRESSIONS[kind.compression]
+    quality, subsampling = None, None
+    if compression == "jpeg":
+        subsampling = "4:4:4" if kind.photometric == 2 else None
+        quality = jpegheader.jpeg_tables_quality(kind.jpeg_tables) if kind.jpeg_tables else decoding.LOSSY_QUALITY
+    return Encoding(
+        "tiff",
+        max(kind.bits[0], 8),
+        quality,
+        subsampling,
+        lossless=compression != "jpeg",
+        compression=compression,
+        predictor=_PREDICTORS.get(kind.predictor, "none"),
+        tile=kind.tile,
+        bigtiff=big,
+        premultiplied=kind.premultiplied,
+    )
+
+
+def write(image: ImageFile, path: Path) -> None:
+    """Write a TIFF file, in the file itself: it may be larger than the memory."""
+    raw = sum(page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes) for page in image.pages)
+    big = image.encoding.bigtiff or raw > _CLASSIC_LIMIT
+    name = image.encoding.compression or "none"
+    pages = list(image.pages)
+    if name not in recode.NUMBERS:
+        vips.encode(pages[0], "tiffsave", _options(pages[0], image.encoding, big), target=path)
+    with path.open("r+b" if name not in recode.NUMBERS else "w+b") as file:
+        assembler = tiffwriter.Assembler(file, big=big)
+        if name not in recode.NUMBERS:
+            assembler.finish_first(_tags(pages.pop(0)))
+        for page in pages:
+            encoded = io.BytesIO(vips.encode(page, "tiffsave", _options(page, image.encoding, big)))
+            tags = _tags(page)
+            if name in recode.NUMBERS and not page.bilevel:
+                tags |= recode.compression_field(name)
+                assembler.append(encoded, tags, functools.partial(recode.recompress, name))
+            else:
+                assembler.append(encoded, tags)
+
+
+def _tags(page: Picture) -> dict[int, tiff.Field]:
+    metadata = page.metadata
+    tags = tiff.carried(tiff.exif_fields(metadata.exif)) if metadata.exif else {}
+    tags[274] = tiff.Field(3, struct.pack("<H", metadata.orientation))
+    if metadata.iptc:  # libvips stores a quarter of it: it counts in four-byte numbers, libtiff in bytes
+        tags[33723] = tiff.Field(7, metadata.iptc)
+    if page.scale and page.scale.dtype == "float16":
+        tags[339] = tiff.Field(3, struct.pack("<H", 3) * page.pixels.shape[2])
+    return {**tags, **tiffpage.resolution_fields(metadata.resolution, metadata.resolution_unit)}
+
+
+def _options(page: Picture, encoding: Encoding, big: bool) -> dict[str, object]:
+    if page.bilevel and page.pixels.shape[2] == 1:
+        return {"compression": "ccittfax4", "bitdepth": 1, "bigtiff": big}
+    name = encoding.compression or "none"
+    compression = "deflate" if name in recode.NUMBERS else name
+    options: dict[str, object] = {"compression": compression, "bigtiff": big}
+    if compression in ("deflate", "lzw"):
+        kind = page.scale.dtype if page.scale else page.pixels.dtype.name
+        floating = kind == "float32"
+        options["predictor"] = (
+            encoding.predictor if (encoding.predictor == "float") == floating and kind != "float16" else "none"
+        )
+    if compression == "jpeg":
+        options |= {"Q": encoding.quality, "rgbjpeg": encoding.subsampling == "4:4:4"}
+        if page.alpha is not None or page.pixels.dtype != np.uint8 or page.pixels.shape[2] == 4:
+            options = {"compression": "deflate", "bigtiff": big}
+    if encoding.tile:
+        options |= {"tile": True, "tile_width": encoding.tile[0], "tile_height": encoding.tile[1]}
+    if encoding.premultiplied and page.alpha is not None:
+        options["premultiply"] = True
+    return options

@@ -1,0 +1,285 @@
+"""Kinds of files that laboratories, old programs and other systems write, and what must come back of them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image, PngImagePlugin
+
+from folderdenoise import images
+from folderdenoise.batch import Settings
+from folderdenoise.codecs.containers import chunk
+from folderdenoise.errors import UnreadableImageError
+
+from . import pictures
+from .test_formats import SHARED, denoised, done
+from .test_images import FLOAT, GRAY, GRAY16, ICC, RGB, RGBA, XMP, wide_gamut_avif
+from .test_images import tiff as tiff_by_tifffile
+
+pytestmark = pytest.mark.usefixtures("zoo_dir")
+
+AS_IT_IS = Settings(strength=0.0)
+NOISY = pictures.noisy(GRAY, 12)
+
+
+# TIFF: signed integers, half floats, floats of any range
+
+VALUES = {
+    "tomograph": (NOISY.astype(np.int16) * 16 - 1024, 0),
+    "signed bytes": ((NOISY.astype(np.int16) - 128).astype(np.int8), 0),
+    "signed colours": (np.stack([NOISY.astype(np.int16) * 100] * 3, axis=2), 0),
+    "half": ((NOISY / 255).astype(np.float16), 0),
+    "half, large": (NOISY.astype(np.float16) * 100, 0),
+    "counts": (NOISY.astype(np.float32) * 257, 1e-2),
+    "around zero": (NOISY.astype(np.float32) - 100, 1e-4),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (32, 32)}, {"byteorder": ">"}], ids=str)
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_any_range_and_sign_come_back(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    values, tolerance = VALUES[name]
+    source = tmp_path / "values.tif"
+    tiff_by_tifffile(values, **options)(source)
+    stored = tifffile.imread(done(source, AS_IT_IS))
+    assert (stored.dtype, stored.shape) == (values.dtype, values.shape)
+    assert np.abs(stored.astype(float) - values).max() <= tolerance
+    result = tifffile.imread(done(source)).astype(float)
+    assert result.std(axis=0).mean() < values.astype(float).std(axis=0).mean()
+    assert np.abs(np.diff(result, axis=1)).mean() < 0.8 * np.abs(np.diff(values.astype(float), axis=1)).mean()
+    assert abs(result.mean() - values.mean(dtype=float)) < 0.02 * np.ptp(values.astype(float))
+
+
+def test_what_stands_for_black_and_white_is_noted(tmp_path: Path) -> None:
+    source = tmp_path / "values.tif"
+    tiff_by_tifffile(VALUES["tomograph"][0])(source)
+    outcome, _ = denoised(source)
+    assert "taken from -1024 (black) to 4096 (white)" in outcome.notes
+    assert outcome.rows[0].noise_before is not None
+    assert 0.5 < outcome.rows[0].noise_before < 12  # 12 levels, of the range that is a fifth wider
+
+
+def test_lights_beyond_white_do_not_darken_a_photograph(tmp_path: Path) -> None:
+    source = tmp_path / "lights.tif"
+    lights = FLOAT.copy()
+    lights[3, 3] = 4000
+    tiff_by_tifffile(lights)(source)
+    file = images.read(source)
+    assert file.pages[0].scale is None
+    np.testing.assert_array_equal(file.pages[0].pixels, lights)
+
+
+def test_pages_of_one_series_have_one_scale(tmp_path: Path) -> None:
+    source = tmp_path / "series.tif"
+    tifffile.imwrite(source, np.stack([NOISY * 11, NOISY * 12, NOISY * 13]).astype(np.int16), photometric="minisblack")
+    assert len({page.scale for page in images.read(source).pages}) == 1
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of odd files is not here")
+@pytest.mark.parametrize("name", ["pillow/16bit.s.tif", "libvips/multi-channel-z-series.ome.tif"])
+def test_real_signed_files_come_back(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.tif"
+    source.write_bytes((SHARED / name).read_bytes())
+    result = done(source, AS_IT_IS)
+    with tifffile.TiffFile(source) as before, tifffile.TiffFile(result) as after:
+        assert len(after.pages) == len(before.pages)
+        for old, new in zip(before.pages, after.pages, strict=True):
+            np.testing.assert_array_equal(new.asarray(), old.asarray())
+        assert after.pages[0].description == before.pages[0].description
+
+
+# BMP
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (16, 3), np.uint8)
+INDICES = (NOISY >> 4).astype(np.uint8)
+
+
+def bmp(bits: int, rows: np.ndarray, compression: int = 0, *, size: int = 40, masks: tuple[int, ...] = (),
+        palette: np.ndarray | None = None, height: int | None = None, tail: bytes = b"") -> bytes:  # fmt: skip
+    """A BMP of rows as stored, bottom up unless ``height`` is negative."""
+    body = rows.tobytes() if compression not in (1, 2) else b""
+    colours = b"" if palette is None else np.insert(palette[:, ::-1], 3, 0, axis=1).astype(np.uint8).tobytes()
+    info = struct.pack("<IiiHHIIiiII", size, 101, height or 97, 1, bits, compression, 0, 11811, 5906,
+                       0 if palette is None else len(palette), 0)  # fmt: skip
+    info = (info + struct.pack(f"<{len(masks)}I", *masks)).ljust(max(size, 40 + 4 * len(masks)), b"\0")
+    start = 14 + len(info) + len(colours)
+    return struct.pack("<2sIHHI", b"BM", start + len(body), 0, 0, start) + info + colours + body + tail
+
+
+def padded(rows: np.ndarray) -> np.ndarray:
+    """(H, bytes) with rows of whole double words."""
+    data = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    return np.pad(data, ((0, 0), (0, -data.shape[1] % 4)))
+
+
+def run_lengths(indices: np.ndarray) -> bytes:
+    """RLE8: runs and literal stretches in turn, and a row that ends early."""
+    data = b""
+    for number, row in enumerate(indices[::-1]):
+        data += bytes([0, 50]) + row[:50].tobytes()
+        data += b"".join(bytes([1, value]) for value in row[50:])
+        data += b"\0\0" if number < len(indices) - 1 else b"\0\1"
+    return data
+
+
+FIELDS = (GRAY.astype(np.uint32) >> 3 << 11 | GRAY.astype(np.uint32) >> 2 << 5 | GRAY >> 3).astype("<u2")
+TENS = (RGB[..., 0].astype("<u4") << 22) | (RGB[..., 1].astype("<u4") << 12) | (RGB[..., 2].astype("<u4") << 2)
+BMPS = {
+    "four bits": (bmp(4, padded(np.pad(INDICES, ((0, 0), (0, 1)))[::-1, ::2] << 4
+                                | np.pad(INDICES, ((0, 0), (0, 1)))[::-1, 1::2]), palette=COLOURS), COLOURS[INDICES]),
+    "run lengths": (bmp(8, INDICES, 1, palette=COLOURS, tail=run_lengths(INDICES)), COLOURS[INDICES]),
+    "from the top": (bmp(24, padded(RGB[..., ::-1].copy()), height=-97), RGB),
+    "565": (bmp(16, padded(FIELDS[::-1]), 3, masks=(0xF800, 0x7E0, 0x1F)), np.stack([GRAY] * 3, axis=2)),
+    "ten bits": (bmp(32, padded(TENS[::-1]), 3, masks=(0x3FF00000, 0xFFC00, 0x3FF)), RGB),
+    "alpha, version 5": (bmp(32, padded(RGBA[::-1, :, [2, 1, 0, 3]].copy()), 3, size=124,
+                             masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000)), RGBA),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BMPS)
+def test_every_kind_of_bmp_is_shown_as_it_was(name: str, tmp_path: Path) -> None:
+    data, shown = BMPS[name]
+    source = tmp_path / "a.bmp"
+    source.write_bytes(data)
+    with Image.open(done(source, AS_IT_IS)) as after:
+        assert after.format == "BMP"
+        assert after.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+        assert np.abs(np.asarray(after).astype(int) - shown).max() <= (8 if name == "565" else 1)
+
+
+@pytest.mark.parametrize("end", [-1, -2, -200])
+def test_run_lengths_that_end_early_are_damage(end: int, tmp_path: Path) -> None:
+    source = tmp_path / "a.bmp"
+    source.write_bytes(BMPS["run lengths"][0][:end])
+    with pytest.raises(UnreadableImageError, match="run-length data end"):
+        images.read(source)
+
+
+def test_the_profile_of_a_bmp_stays(tmp_path: Path) -> None:
+    source = tmp_path / "a.bmp"
+    data = bytearray(bmp(24, padded(RGB[::-1, :, ::-1].copy()), size=124, tail=ICC))
+    data[70:74] = b"DEBM"
+    struct.pack_into("<II", data, 126, len(data) - 14 - len(ICC), len(ICC))
+    source.write_bytes(data)
+    result = done(source, AS_IT_IS)
+    assert images.read(result).pages[0].metadata.icc == ICC
+    np.testing.assert_array_equal(cv2.imread(str(result))[..., ::-1], RGB)
+    with Image.open(done(source, Settings(format="png"), "a.png")) as after:
+        assert after.info["icc_profile"] == ICC
+
+
+# PNM
+
+
+def test_the_largest_value_of_a_pgm_stays(tmp_path: Path) -> None:
+    source = tmp_path / "camera.pgm"
+    values = (GRAY16 >> 4).astype(">u2")
+    source.write_bytes(b"P5\n# a camera of 12 bits\n101 97\n4095\n" + values.tobytes())
+    outcome, result = denoised(source, AS_IT_IS)
+    assert outcome.rows[0].bit_depth == 12
+    assert result.read_bytes() == b"P5\n101 97\n4095\n" + values.tobytes()
+    text = tmp_path / "text.ppm"
+    text.write_text("P3 2 1 31  0 1 2 # of the second\n 29 30 31")
+    assert done(text, AS_IT_IS).read_text().split() == ["P3", "2", "1", "31", "0", "1", "2", "29", "30", "31"]
+
+
+@pytest.mark.parametrize("content", [b"P5 2 2 90 abcd", b"P2 2 2 9 1 2 3 10", b"P2 2 2 9 1 2 3 x", b"P3 1 1 255 1 2"])
+def test_impossible_values_of_a_pnm_are_damage(content: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "a.pnm"
+    source.write_bytes(content)
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        images.read(source)
+
+
+# JPEG 2000, AVIF, PNG
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content) + 8) + name + content
+
+
+def jpeg_2000(path: Path) -> None:
+    """With profile, resolution, XMP and a comment box, put in by hand."""
+    Image.fromarray(RGB).save(path, "jpeg2000")
+    data = path.read_bytes()
+    start = data.index(b"jp2h") - 4
+    end = start + struct.unpack(">I", data[start : start + 4])[0]
+    size = data[start + 8 : start + 30]
+    resolution = box(b"res ", box(b"resc", struct.pack(">HHHHbb", 11811, 1, 5906, 1, 0, 0)))
+    header = box(b"jp2h", size + box(b"colr", b"\2\0\0" + ICC) + resolution)
+    xmp = box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP)
+    path.write_bytes(data[:start] + header + xmp + box(b"xml ", b"<note/>") + data[end:])
+
+
+def test_everything_around_a_jpeg_2000_picture_stays(tmp_path: Path) -> None:
+    source = tmp_path / "a.jp2"
+    jpeg_2000(source)
+    outcome, result = denoised(source)
+    assert (outcome.status, outcome.notes) == ("done", "")
+    assert result.read_bytes().count(b"colr") == 1
+    for part in (box(b"colr", b"\2\0\0" + ICC), XMP, box(b"xml ", b"<note/>")):
+        assert part in result.read_bytes()
+    metadata = images.read(result).pages[0].metadata
+    assert metadata.icc == ICC
+    assert metadata.resolution == pytest.approx((5.906, 11.811))
+    with Image.open(result) as after:
+        assert (after.format, after.size, after.mode) == ("JPEG2000", (101, 97), "RGB")
+    with Image.open(done(source, Settings(format="png"), "a.png")) as after:
+        assert after.info["icc_profile"] == ICC
+        assert after.info["dpi"] == pytest.approx((150, 300), abs=0.1)
+
+
+def test_an_avif_that_was_turned_says_so_and_is_not_turned_twice(tmp_path: Path) -> None:
+    source = tmp_path / "phone.avif"
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x0213] = "Maker", 6, 6
+    Image.fromarray(RGB).save(source, exif=exif)
+    # Phones write the orientation in the EXIF block too; Pillow takes it out.
+    source.write_bytes(source.read_bytes().replace(b"\x02\x13\0\3", b"\x01\x12\0\3"))
+    outcome, result = denoised(source)
+    assert "turned upright" in outcome.notes
+    with Image.open(result) as after:
+        assert after.size == (97, 101)
+        assert after.getexif().get(0x0112, 1) == 1
+        assert after.getexif()[0x010F] == "Maker"
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_the_chroma_subsampling_of_an_avif_stays(subsampling: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.avif"
+    Image.fromarray(RGB).save(source, subsampling=subsampling)
+    flags = [path.read_bytes()[path.read_bytes().index(b"av1C") + 6] & 0x1C for path in (source, done(source))]
+    assert flags[0] == flags[1] == (0x0C if subsampling == "4:2:0" else 0)
+
+
+def test_wide_gamut_of_an_avif_is_not_lost(tmp_path: Path) -> None:
+    source = tmp_path / "phone.avif"
+    wide_gamut_avif(12, 13)(source)
+    outcome, result = denoised(source)
+    assert "Display P3" in outcome.notes
+    assert pyvips.Image.new_from_file(str(result)).get("icc-profile-data") == pyvips.Operation.call(
+        "profile_load", "p3"
+    )
+
+
+def test_what_else_a_png_says_of_its_pixels_stays(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    info = PngImagePlugin.PngInfo()
+    parts = {b"bKGD": bytes(6), b"tIME": bytes([7, 230, 1, 2, 3, 4, 5]), b"sBIT": b"\5\6\5", b"vpAg": b"kept"}
+    for name, data in parts.items():
+        info.add(name, data)
+    info.add(b"prVT", b"tied to the pixels")
+    Image.fromarray(RGB).save(source, pnginfo=info)
+    outcome, result = denoised(source)
+    for name, data in parts.items():
+        assert chunk(name, data) in result.read_bytes()
+    assert "(prVT) were dropped" in outcome.notes
+    Image.fromarray(GRAY).save(source, pnginfo=info, transparency=3)
+    assert b"sBIT" not in done(source).read_bytes()  # it would have to tell of the alpha channel
