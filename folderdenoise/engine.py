@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import functools
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from . import quality, zoo
+from .devices import Device, Wish
 from .errors import ImageInputError, SuspectResultError, UsageError
-from .runtime import Graph, has_bf16
+from .graphs import AnyGraph, Graphs, Precision
 from .scratch import bands, release
 from .tiles import Floats, Pixels, denoise_tiled
 from .zoo import ModelCard
 
-Precision = Literal["auto", "f32", "bf16"]
-
 AUTO_MODELS = {1: "gray-leaky", 3: "rgb-leaky"}
 MAX_STRENGTH = 2.0
 _CACHED_DENOISERS = 4
+_MOST_EMPTY_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,16 @@ class Denoiser:
         less work on overlap. See ``tiles.denoise_tiled``.
     threads : int, optional
         Processor threads for the network; by default as many as there are cores.
+    device : "auto", "cpu", "gpu" or "cuda"
+        Where the network computes: see ``devices.choose``. A graphics card computes in float32. One that is not there
+        or does not work gives way to the processor, and ``device_note`` says so.
 
     Raises
     ------
     ModelError
         No such model, or its card is damaged.
     UsageError
-        ``precision``, ``tile`` or ``threads`` is impossible here.
+        ``precision``, ``tile``, ``threads`` or ``device`` is impossible here.
     """
 
     def __init__(
@@ -70,19 +72,25 @@ class Denoiser:
         precision: Precision = "auto",
         tile: int | None = None,
         threads: int | None = None,
+        device: Wish = "auto",
     ) -> None:
-        if precision not in ("auto", "f32", "bf16"):
-            raise UsageError(f"precision must be auto, f32 or bf16. Received: {precision!r}")
         for option, value in (("tile", tile), ("threads", threads)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be 1 or more. Received: {value}")
         names = AUTO_MODELS if model == "auto" else dict.fromkeys((1, 3), model)
         self._cards = {channels: zoo.find(name) for channels, name in names.items()}
-        self._precision = precision
         self._tile = tile
-        self._threads = threads
-        self._graphs: dict[tuple[str, str], Graph] = {}
-        self._lock = threading.Lock()
+        self._graphs = Graphs(self._cards[3], precision, threads, device)
+
+    @property
+    def device(self) -> Device:
+        """Where the network computes."""
+        return self._graphs.device
+
+    @property
+    def device_note(self) -> str | None:
+        """Why the network does not compute where it was asked to; None if it does."""
+        return self._graphs.device_note
 
     def card_for(self, channels: int) -> ModelCard:
         """The card of the model that takes images of 1 or 3 channels, or the first 3 of 4 (print colours)."""
@@ -94,7 +102,7 @@ class Denoiser:
         Raises ModelError when the graph is missing, damaged or not of the form its card states, and
         UsageError when the processor lacks the precision asked for.
         """
-        self._graph(self._cards[channels], self._choose_precision(np.dtype(np.uint8)))
+        self._graphs.get(self._cards[channels], self._graphs.precision_for(np.dtype(np.uint8)))
 
     def check_strength(self, strength: float) -> None:
         """Raise UsageError if one of the models does not take ``strength``."""
@@ -105,19 +113,27 @@ class Denoiser:
         """``denoise(pixels, strength).pixels``."""
         return self.denoise(pixels, strength).pixels
 
-    def denoise(self, pixels: Pixels, strength: float = 1.0, into: Pixels | None = None) -> Denoised:
+    def denoise(
+        self,
+        pixels: Pixels,
+        strength: float = 1.0,
+        into: Pixels | None = None,
+        before_tile: Callable[[], None] | None = None,
+    ) -> Denoised:
         """Denoise one image.
 
         Parameters
         ----------
         pixels : (H, W), (H, W, 1) or (H, W, 3) array of uint8, uint16, float16, float32 or float64
-            Integers use their whole range. Floats are nominally in [0, 1]; values outside (noise that was not
-            clipped) are kept. Colour is RGB. Never modified.
+            Integers use their whole range, but for 16-bit ones whose upper bits are all empty. Floats are nominally in
+            [0, 1]; values outside (noise that was not clipped) are kept. Colour is RGB. Never modified.
         strength : float
             0 returns the input as it is, 1 denoises as much as the model finds right. Up to 2 for models that
             are conditioned on it.
         into : array, optional
             Where the result goes, of the shape and dtype of ``pixels`` but other memory; by default a new array.
+        before_tile : callable, optional
+            Called before each tile; it may wait, or end the work by an exception of its own.
 
         Raises
         ------
@@ -135,7 +151,7 @@ class Denoiser:
         image = _check_image(pixels)
         card = self._cards[image.shape[2]]
         _check_strength(strength, card)
-        precision = self._choose_precision(image.dtype)
+        precision = self._graphs.precision_for(image.dtype)
         target = np.empty(pixels.shape, pixels.dtype) if into is None else into
         target = target.reshape(image.shape)
         if strength == 0:
@@ -144,40 +160,38 @@ class Denoiser:
                 release(target)
             return Denoised(target.reshape(pixels.shape), card.name, None, precision)
         try:
-            noise = self._run(image, card, precision, strength, target)
+            noise = self._run(image, card, precision, strength, target, before_tile)
         except SuspectResultError:
             if precision == "f32":
                 raise
             precision = "f32"
-            noise = self._run(image, card, precision, strength, target)
+            noise = self._run(image, card, precision, strength, target, before_tile)
         return Denoised(target.reshape(pixels.shape), card.name, noise, precision)
 
-    def _run(self, image: Pixels, card: ModelCard, precision: str, strength: float, into: Pixels) -> float | None:
+    def _run(
+        self,
+        image: Pixels,
+        card: ModelCard,
+        precision: str,
+        strength: float,
+        into: Pixels,
+        before_tile: Callable[[], None] | None,
+    ) -> float | None:
         """Fill ``into`` with the result; the noise that the model saw."""
-        network = _Network(self._graph(card, precision), image.shape[2], strength)
+        network = _Network(self._graphs.get(card, precision), image.shape[2], strength, before_tile)
+        gain = np.float32(brightening(image))
         result = denoise_tiled(
-            image, network, tile=self._tile, overlap=card.overlap, multiple=card.size_multiple, into=into
+            image,
+            network if gain == 1 else lambda tile: network(tile * gain) / gain,
+            tile=self._tile,
+            overlap=card.overlap,
+            multiple=card.size_multiple,
+            into=into,
         )
         if fault := quality.objection(image, result, card.mean_shift):
             raise SuspectResultError(f"{card.name}: {fault}. {_SUSPECT_ADVICE}")
         release(image, result)
-        return network.noise_level
-
-    def _choose_precision(self, dtype: np.dtype[Any]) -> Literal["f32", "bf16"]:
-        if self._precision == "f32" or (self._precision == "auto" and dtype != np.uint8):
-            return "f32"
-        if has_bf16():
-            return "bf16"
-        if self._precision == "auto":
-            return "f32"
-        raise UsageError("This processor has no bf16 arithmetic. Use precision auto or f32.")
-
-    def _graph(self, card: ModelCard, precision: str) -> Graph:
-        with self._lock:
-            key = card.sha256, precision
-            if key not in self._graphs:
-                self._graphs[key] = Graph(card, precision, self._threads)
-            return self._graphs[key]
+        return None if network.noise_level is None else network.noise_level / float(gain)
 
 
 def denoise(image: Pixels, model: str | Path = "auto", strength: float = 1.0) -> Pixels:
@@ -200,7 +214,8 @@ def _cached_denoiser(folder: Path, sha256: str) -> Denoiser:
 class _Network:
     """One image's way through a graph: tiles of (1, h, w, C) float32 to the same, their noise noted."""
 
-    def __init__(self, graph: Graph, channels: int, strength: float) -> None:
+    def __init__(self, graph: AnyGraph, channels: int, strength: float, before_tile: Callable[[], None] | None) -> None:
+        self._before_tile = before_tile
         self._graph = graph
         self._channels = channels
         self._strength = strength
@@ -212,6 +227,8 @@ class _Network:
         return self._noise_sum / self._noise_count if self._noise_count else None
 
     def __call__(self, tile: Floats) -> Floats:
+        if self._before_tile is not None:
+            self._before_tile()
         card = self._graph.card
         feed = {"image": self._to_model(tile)}
         if card.has_strength:
@@ -262,6 +279,19 @@ def _check_image(pixels: Pixels) -> Pixels:
         if not all(abs(float(pixels[r].min())) + abs(float(pixels[r].max())) < limit for r in bands(pixels)):
             raise ImageInputError(f"The image has NaN, infinite or huge values. {received}")
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+
+
+def brightening(image: Pixels) -> int:
+    """The power of two by which a 16-bit image is brightened before the network sees it.
+
+    Cameras and microscopes of 10, 12 and 14 bits leave the upper bits of their files empty. Such an image is nearly
+    black to a network, and its noise too weak to be any: a photograph of 12 bits at 25.4 dB comes to 25.8 dB as it is,
+    to 29.7 dB brightened.
+    """
+    if image.dtype.kind != "u" or image.dtype.itemsize == 1:
+        return 1
+    brightest = max(int(image[rows].max()) for rows in bands(image))
+    return 1 << min(_MOST_EMPTY_BITS, 8 * image.dtype.itemsize - brightest.bit_length())
 
 
 def _check_strength(strength: float, card: ModelCard) -> None:

@@ -1,4 +1,4 @@
-"""A model's graph on the inference runtime: the one room that knows OpenVINO."""
+"""A model's graph on OpenVINO: the one room that knows it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,33 @@ if TYPE_CHECKING:
 class Graph:
     """A compiled graph. Several threads may run it: each gets an inference request of its own.
 
-    ``precision`` is "f32" or "bf16", ``threads`` the number of processor threads (None: as many as cores).
-    Raises ModelError when the graph is missing, damaged or not of the form its card states.
+    ``precision`` is "f32" or "bf16", ``threads`` the number of processor threads (None: as many as cores), ``target``
+    the device in OpenVINO's words. Raises ModelError when the graph is missing, damaged or not of the form its card
+    states.
     """
 
-    def __init__(self, card: ModelCard, precision: str, threads: int | None = None) -> None:
+    def __init__(self, card: ModelCard, precision: str, threads: int | None = None, target: str = "CPU") -> None:
         self.card = card
         self.precision = precision
         data = zoo.read_graph(card)
-        # Pinned workers stall when other processes use their cores.
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "ENABLE_CPU_PINNING": False}
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+        if target == "CPU":
+            # Pinned workers stall when other processes use their cores.
+            config["ENABLE_CPU_PINNING"] = False
+            if threads is not None:
+                config["INFERENCE_NUM_THREADS"] = threads
         try:
             model = _core().read_model(model=data)
             # Height and width stay free: that costs one or two percent against a fixed shape, and spares a
             # compilation for every size of image.
-            self._compiled = _core().compile_model(model, "CPU", config)
+            self._compiled = _core().compile_model(model, target, config)
         except RuntimeError as error:
-            raise self._error(f"cannot be loaded ({_last_line(error)})") from error
-        inputs = [sorted(port.get_names()) for port in self._compiled.inputs]
-        outputs = [sorted(port.get_names()) for port in self._compiled.outputs]
-        if not (_have_names(inputs, card.inputs) and _have_names(outputs, card.outputs)):
-            raise self._error(
-                f"has inputs {inputs} and outputs {outputs}, its card says {card.inputs} and {card.outputs}"
-            )
+            raise failure(card, f"cannot be loaded ({last_line(error)})") from error
+        check_ports(
+            card,
+            [sorted(port.get_names()) for port in self._compiled.inputs],
+            [sorted(port.get_names()) for port in self._compiled.outputs],
+        )
         self._idle: list[openvino.InferRequest] = []  # append and pop are atomic
 
     def infer(self, feed: dict[str, Floats]) -> dict[str, Floats]:
@@ -55,11 +57,10 @@ class Graph:
             try:
                 request.infer(feed, share_inputs=True)
             except RuntimeError as error:
-                raise self._error(f"fails on {feed['image'].shape} ({_last_line(error)})") from error
+                raise failure(self.card, f"fails on {feed['image'].shape} ({last_line(error)})") from error
             # Copies, because the request's own buffers are overwritten by its next inference.
             outputs = {name: request.get_tensor(name).data.copy() for name in self.card.outputs}
-        if outputs["denoised"].shape != feed["image"].shape:
-            raise self._error(f"makes {outputs['denoised'].shape} of {feed['image'].shape}")
+        check_outputs(self.card, feed, outputs)
         return outputs
 
     @contextlib.contextmanager
@@ -74,8 +75,15 @@ class Graph:
         finally:
             self._idle.append(request)
 
-    def _error(self, what: str) -> ModelError:
-        return ModelError(f"{self.card.folder / 'model.onnx'}: {what}. {zoo.REPAIR}")
+
+def targets() -> list[str]:
+    """The devices that OpenVINO reaches, in its words: "CPU", "GPU", "GPU.1" ..."""
+    return list(_core().available_devices)
+
+
+def device_title(target: str) -> str:
+    """The full name of a device's hardware."""
+    return str(_core().get_property(target, "FULL_DEVICE_NAME")).strip()
 
 
 def has_bf16() -> bool:
@@ -100,11 +108,32 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
+def check_ports(card: ModelCard, inputs: list[list[str]], outputs: list[list[str]]) -> None:
+    """Raise ModelError unless a graph's inputs and outputs, each with its names, are those of its card."""
+    if not (_have_names(inputs, card.inputs) and _have_names(outputs, card.outputs)):
+        raise failure(
+            card,
+            f"has inputs {inputs} and outputs {outputs}, its card says {card.inputs} and {card.outputs}",
+        )
+
+
+def check_outputs(card: ModelCard, feed: dict[str, Floats], outputs: dict[str, Floats]) -> None:
+    """Raise ModelError for an answer of another shape than the image."""
+    if outputs["denoised"].shape != feed["image"].shape:
+        raise failure(card, f"makes {outputs['denoised'].shape} of {feed['image'].shape}")
+
+
+def failure(card: ModelCard, what: str) -> ModelError:
+    """The error that says ``what`` of the graph of ``card``, and what to do."""
+    return ModelError(f"{card.folder / 'model.onnx'}: {what}. {zoo.REPAIR}")
+
+
 def _have_names(ports: list[list[str]], names: tuple[str, ...]) -> bool:
     """Whether there is one port for each name: a port has several names when the graph gave it several."""
     return len(ports) == len(names) and all(any(name in port for port in ports) for name in names)
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """The last line of an error's message, where runtimes put the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

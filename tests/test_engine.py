@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import folderdenoise
-from folderdenoise import Denoiser, denoise, engine, runtime, zoo
+from folderdenoise import Denoiser, denoise, engine, graphs, runtime, zoo
 from folderdenoise.errors import ImageInputError, ModelError, SuspectResultError, UsageError
 from folderdenoise.runtime import Graph
 from folderdenoise.tiles import denoise_tiled
@@ -112,6 +112,17 @@ def test_floats_that_are_no_numbers_are_refused(zoo_dir, value):
     image[40, 50, 1] = value
     with pytest.raises(ImageInputError, match="NaN, infinite or huge"):
         denoise(image)
+
+
+@pytest.mark.parametrize("empty", [2, 4, 8])
+def test_16_bit_images_with_empty_upper_bits_are_as_bright_to_the_network_as_full_ones(tmp_path, empty):
+    """The model lightens by a tenth of its range, whatever it is given."""
+    models.write_shifted(tmp_path / "shifted", channels=1)
+    models.rewrite_card(tmp_path / "shifted", mean_shift=0.1)
+    dim = (to_dtype(picture(), np.uint16)[..., 0] >> empty).astype(np.uint16)
+    dim[0, 0] = 65535 >> empty
+    result = Denoiser(tmp_path / "shifted")(dim)
+    assert abs(int(result[5, 5]) - int(dim[5, 5]) - (65535 >> empty) / 10) <= 1
 
 
 def test_floats_outside_0_to_1_are_kept(zoo_dir):
@@ -223,7 +234,7 @@ def test_bf16_computes_the_change_in_bf16_but_keeps_the_image(zoo_dir):
 
 
 def test_without_bf16_auto_is_f32_and_bf16_is_an_error(zoo_dir, monkeypatch):
-    monkeypatch.setattr(engine, "has_bf16", lambda: False)
+    monkeypatch.setattr(graphs, "has_bf16", lambda: False)
     assert Denoiser().denoise(to_dtype(picture(), np.uint8)).precision == "f32"
     with pytest.raises(UsageError, match="no bf16"):
         Denoiser(precision="bf16").preload(3)
@@ -336,7 +347,7 @@ def random_sizes(seed: int, count: int) -> list[tuple[int, int, int]]:
 
 def assert_tiled_is_untiled(card: zoo.ModelCard, image: np.ndarray, tile: int) -> None:
     """At f32, through the engine's own network; sizes that divide and sizes that do not."""
-    network = engine._Network(Graph(card, "f32"), card.channels, 1.0)
+    network = engine._Network(Graph(card, "f32"), card.channels, 1.0, None)
     frame = {"overlap": card.overlap, "multiple": card.size_multiple}
     whole = denoise_tiled(image, network, tile=10_000, **frame)
     tiled = denoise_tiled(image, network, tile=tile, **frame)

@@ -1,0 +1,104 @@
+"""``folderdenoise doctor``: what this machine has, what will be used, and how fast each of it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+
+from . import devices, zoo
+from .devices import Device
+from .engine import AUTO_MODELS
+from .errors import ModelError
+from .graphs import AnyGraph, compiled
+from .runtime import has_bf16
+
+SIDE = 512
+"""Side in pixels of the square that the network is timed on."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model on a device: megapixels a second of the bare network, or why it does not work there."""
+
+    model: str
+    device: Device
+    precision: str
+    megapixels_per_second: float | None
+    fault: str | None = None
+
+
+def machine() -> dict[str, str]:
+    """What the installation and the machine are, in words."""
+    packages = ("folderdenoise", "openvino", "onnxruntime", "pyvips", "opencv-python-headless", "numpy")
+    versions = [f"{name} {version}" for name in packages if (version := _version(name))]
+    system = f"{platform.system()} {platform.release()} ({platform.machine()})"
+    return {
+        "system": f"{system}, Python {platform.python_version()}",
+        "versions": ", ".join(versions),
+        "processor": f"{devices.cpu().title}, {os.cpu_count()} cores, {'with' if has_bf16() else 'without'} bf16",
+        "models": ", ".join(card.name for card in zoo.available()) or "none found: install folderdenoise again",
+    }
+
+
+def trials(seconds: float = 10.0) -> Iterator[Trial]:
+    """Time the default models on every device and in every precision there; ``seconds`` for all of it together."""
+    places = [(device, precision) for device in devices.available() for precision in _precisions(device)]
+    share = seconds / (len(places) * len(AUTO_MODELS))
+    for name in dict.fromkeys(AUTO_MODELS[channels] for channels in (3, 1)):
+        try:
+            card = zoo.find(name)
+        except ModelError as error:
+            yield from (Trial(name, device, precision, None, str(error)) for device, precision in places)
+            continue
+        for device, precision in places:
+            try:
+                rate = _rate(compiled(card, precision, None, device), share)
+            except ModelError as error:
+                yield Trial(name, device, precision, None, str(error))
+            else:
+                yield Trial(name, device, precision, rate)
+
+
+def used(found: list[Trial]) -> str:
+    """What a run without ``--device`` and ``--precision`` takes, and what to ask for if something else was faster."""
+    device, _ = devices.choose("auto")
+    own = max(_precisions(device), key=("f32", "bf16").index)
+    sentence = f"8-bit images are computed on the {device.title} in {own}, all others in f32."
+    colour = [trial for trial in found if trial.model == AUTO_MODELS[3] and trial.megapixels_per_second]
+    if not colour:
+        return sentence
+    best = max(colour, key=lambda trial: trial.megapixels_per_second or 0.0)
+    if best.device.name != device.name:
+        sentence += f" Faster here: --device {best.device.name}."
+    return sentence
+
+
+def _precisions(device: Device) -> list[str]:
+    return ["f32", "bf16"] if device.name == "cpu" and has_bf16() else ["f32"]
+
+
+def _rate(graph: AnyGraph, seconds: float) -> float:
+    """Megapixels a second over about ``seconds``, without the first inference, which sets things up."""
+    image = np.random.default_rng(0).random((1, SIDE, SIDE, graph.card.channels), np.float32)
+    feed = {"image": image}
+    if graph.card.has_strength:
+        feed["strength"] = np.asarray(1, np.float32)
+    graph.infer(feed)
+    count, started = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - started < seconds:
+        graph.infer(feed)
+        count += 1
+    return count * SIDE * SIDE / 1e6 / (time.perf_counter() - started)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
