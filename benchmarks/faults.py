@@ -32,7 +32,7 @@ import click
 import cv2
 import numpy as np
 
-COLUMNS = 28
+from folderdenoise.table import COLUMNS
 
 
 @dataclass
@@ -65,10 +65,11 @@ class Bench:
         self.good = {file.relative_to(place / "good"): file.read_bytes() for file in (place / "good").rglob("*.png")}
         assert len(self.good) == count
 
-    def run(self, out: Path, *prefix: str) -> subprocess.Popen[str]:
-        """Start a run; its standard output has a line of JSON for each file."""
-        command = [*prefix, sys.executable, "-m", "folderdenoise", "run", str(self.scans), "--out", str(out)]
-        command += ["--model", self._model, "--precision", "f32", "--jobs", "2", "--json"]
+    def run(self, out: Path, *prefix: str, watch: bool = False) -> subprocess.Popen[str]:
+        """Start a run, or a watch with ``--once``; its standard output has a line of JSON for each file."""
+        command = [*prefix, sys.executable, "-m", "folderdenoise", "watch" if watch else "run", str(self.scans)]
+        command += ["--out", str(out), "--model", self._model, "--precision", "f32", "--jobs", "2", "--json"]
+        command += ["--once", "--settle", "0.1"] if watch else []
         with (self.place / "said").open("w") as said:
             return subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL, text=True)
 
@@ -83,7 +84,7 @@ class Bench:
 
     def recorded(self, out: Path) -> set[str]:
         """The files that have whole rows right now."""
-        return {row[0] for row in _rows(out) if len(row) == COLUMNS}
+        return {row[0] for row in _rows(out) if len(row) == len(COLUMNS)}
 
     def wait_for_results(self, process: subprocess.Popen[str], count: int) -> None:
         """Return when so many files are done, or the run has ended."""
@@ -101,7 +102,7 @@ class Bench:
     def judge(self, fault: Fault, out: Path) -> None:
         """Count what is wrong in the end."""
         rows = _rows(out)
-        fault.torn += sum(len(row) != COLUMNS for row in rows) + self.torn_results(out)
+        fault.torn += sum(len(row) != len(COLUMNS) for row in rows) + self.torn_results(out)
         fault.torn += sum(file.name.startswith(".") for file in out.rglob("*"))
         pages = Counter((row[0], row[1]) for row in rows)
         fault.doubled += sum(count - 1 for count in pages.values())
@@ -117,10 +118,11 @@ def _rows(out: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def kill_at_random(bench: Bench, kills: int, again: bool) -> Fault:
-    """kill -9 at random moments, and run again: with ``again`` over results that are all to be done anew."""
+def kill_at_random(bench: Bench, kills: int, again: bool = False, watch: bool = False) -> Fault:
+    """kill -9 at random moments, and run again: with ``again`` over results that are all to be done anew; with
+    ``watch``, watches instead of runs."""
     fault = Fault(
-        "kill -9" + (", doing all again" if again else ""),
+        "kill -9" + (", doing all again" if again else "") + (" of a watch" if watch else ""),
         f"SIGKILL after 0 to {_LONGEST:g} s, run again; {len(bench.good)} files",
     )
     chance = random.Random(7)
@@ -133,7 +135,7 @@ def kill_at_random(bench: Bench, kills: int, again: bool) -> Fault:
         code = -signal.SIGKILL
         while code == -signal.SIGKILL:
             before = bench.recorded(out) if not again else set()
-            process = bench.run(out)
+            process = bench.run(out, watch=watch)
             try:
                 code = process.wait(chance.uniform(0, _LONGEST) if fault.runs < kills else None)
             except subprocess.TimeoutExpired:
@@ -248,8 +250,9 @@ def interrupt(bench: Bench, runs: int) -> Fault:
 
 def faults(bench: Bench, kills: int, runs: int) -> Iterator[Fault]:
     """The table, line by line."""
-    yield kill_at_random(bench, kills, again=False)
+    yield kill_at_random(bench, kills)
     yield kill_at_random(bench, max(1, kills // 5), again=True)
+    yield kill_at_random(bench, max(1, kills // 2), watch=True)
     yield interrupt(bench, runs)
     yield with_a_fault(bench, runs, "output folder moved away", "rename, back again, run again", move_away)
     yield with_a_fault(bench, runs, "output folder removed", "rm -r, run again", remove)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import secrets
 import sys
 import threading
@@ -34,6 +35,7 @@ class Events(FileSystemEventHandler):
         self._probe = folder / f".folderdenoise-probe-{secrets.token_hex(8)}"
         self._probe_seen = threading.Event()
         self._observer = Observer()
+        self._complaints = _Complaints(wake)
 
     def start(self) -> str | None:
         """Begin; None if events arrive here, or why they do not: then nothing was begun, and polling is what is left.
@@ -42,10 +44,12 @@ class Events(FileSystemEventHandler):
         """
         if kind := _network_kind(self._folder):
             return f"{self._folder} is a network drive ({kind}), where changes made elsewhere send no events"
+        _watchdog.addHandler(self._complaints)
         try:
             self._observer.schedule(self, str(self._folder), recursive=self._recursive)
             self._observer.start()
         except OSError as error:
+            self.stop()
             return _explain(error)
         try:
             self._probe.write_bytes(b"")
@@ -67,6 +71,11 @@ class Events(FileSystemEventHandler):
             return None
         return "the system stopped telling of changes. " + _LIMITS
 
+    def loss(self) -> str | None:
+        """What was said of lost events since the last time, or None."""
+        said, self._complaints.said = self._complaints.said, None
+        return f"word of some changes was lost ({said}). {_QUEUE}" if said else None
+
     def take(self) -> list[Path]:
         """The paths since the last time."""
         with self._lock:
@@ -79,6 +88,7 @@ class Events(FileSystemEventHandler):
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join()
+        _watchdog.removeHandler(self._complaints)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in its own thread."""
@@ -93,6 +103,24 @@ class Events(FileSystemEventHandler):
             self._wake.set()
 
 
+class _Complaints(logging.Handler):
+    """Keeps the last thing that watchdog complained of: there is no other word of a queue that overflowed."""
+
+    def __init__(self, wake: threading.Event) -> None:
+        super().__init__(logging.WARNING)
+        self._wake = wake
+        self.said: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said = record.getMessage()
+        self._wake.set()
+
+
+_watchdog = logging.getLogger("watchdog")
+_QUEUE = (
+    "The folder is looked through instead, so that no file is. On Linux "
+    "'sysctl fs.inotify.max_queued_events=262144' makes room for more changes at once"
+)
 _LIMITS = (
     "On Linux a folder with many sub-folders needs more watches than the system allows by default: "
     "'sysctl fs.inotify.max_user_watches=1048576' (and fs.inotify.max_user_instances) raises that"

@@ -30,6 +30,11 @@ class Task:
     reference: Path | None = None
 
     @property
+    def folder(self) -> str:
+        """The absolute path of the input folder, in which ``source`` is as deep as ``relative`` says."""
+        return os.path.realpath(self.source.parents[self.relative.count("/")])
+
+    @property
     def out(self) -> Path:
         """The output folder, in which ``output`` is as deep as ``relative`` says."""
         return self.output.parents[self.relative.count("/")]
@@ -53,7 +58,8 @@ class Plan:
 class Selection:
     """Which files of the input are taken. Patterns are shell wildcards on the relative path or the name alone.
 
-    ``overwrite``: also those that are done. ``retry_failed``: of those that an earlier run did, the failed ones.
+    ``only``: the relative paths that were chosen, None for all. ``overwrite``: also those that are done.
+    ``retry_failed``: of those that an earlier run did, the failed ones.
     """
 
     recursive: bool = True
@@ -61,9 +67,12 @@ class Selection:
     exclude: Sequence[str] = ()
     overwrite: bool = False
     retry_failed: bool = False
+    only: frozenset[str] | None = None
 
     def refuses(self, relative: str) -> str | None:
         """Why the file ``relative`` is not wanted, or None."""
+        if self.only is not None and relative not in self.only:
+            return "was not chosen"
         if self.include and not _matches(relative, self.include):
             return "matches no --include pattern"
         if _matches(relative, self.exclude):

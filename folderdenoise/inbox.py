@@ -3,72 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 from . import batch, job
-from .batch import Outcome, Report
+from .batch import Outcome
 from .engine import Denoiser
-from .errors import OutputError
+from .errors import OutputError, UsageError
 from .events import Events
 from .folder import Planner, Selection, Task
+from .habits import Habits, Tally
+from .health import Health
 from .job import Listener, Order
 from .ledger import Ledger
 from .resume import Resume
 from .settle import Settler, Signature
-from .shelf import put_away, write_health
+from .shelf import put_away
 from .table import Row, key_of
-from .tree import Found, Tree
+from .tree import METRICS_NAME, Found, Tree
 
 _RESCAN_SECONDS = 60.0
 _POLL_SECONDS = 5.0
 # A look through a folder of 200,000 files takes seconds: it may take one in twenty of them.
 _RESCAN_SHARE = 20
-_HEALTH_SECONDS = 5.0
 _NAP_SECONDS = 0.25
 # Changes come in swarms: a moment later there is more to look at once.
 _SWARM_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class Habits:
-    """How to watch. Seconds throughout.
-
-    ``settle``: how long a file must not have changed. ``poll``: look through the folder this often instead of waiting
-    for events; None to find out. ``existing``: take files that are there at the start. ``once``: end when all that is
-    there is done. ``move_done``, ``move_failed``: where originals go when they are dealt with. ``health``: a file to
-    touch while all is well.
-    """
-
-    settle: float = 2.0
-    poll: float | None = None
-    existing: bool = True
-    once: bool = False
-    move_done: Path | None = None
-    move_failed: Path | None = None
-    health: Path | None = None
-
-    @property
-    def shelves(self) -> list[Path]:
-        """Where originals are put away."""
-        return [shelf for shelf in (self.move_done, self.move_failed) if shelf is not None]
-
-
-@dataclass
-class Tally(Report):
-    """A watch's report: its ``skipped`` are the files that were met and left alone."""
-
-    restless: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 1 when some files failed or never settled."""
-        return 1 if self.failed or self.restless else 0
 
 
 class Inbox:
@@ -96,8 +58,10 @@ class Inbox:
         self._rest: dict[str, Signature] = {}
         self._under_way: dict[str, Signature] = {}
         self._told: set[str] = set()
-        self._next_rescan = self._next_health = 0.0
+        self._next_rescan = self._soonest_rescan = 0.0
         self._is_well = True
+        self._is_loss_told = False
+        self._health = Health(habits.health, self._facts, listener.warned)
         self._record = job.recorder(ledger, self.report, listener)
 
     def run(self, denoiser: Denoiser, stop: threading.Event) -> None:
@@ -128,8 +92,7 @@ class Inbox:
             self._tick()
             if self._wake.wait(self._nap()):
                 stop.wait(_SWARM_SECONDS)
-        self._next_health = 0.0
-        self._tick()
+        self._tick(at_once=True)
 
     def close(self) -> None:
         """End the observer's threads."""
@@ -144,6 +107,7 @@ class Inbox:
         if reason is not None:
             self._events.stop()
             self._is_polling = True
+            self._next_rescan = 0.0
             self._listener.warned(f"{reason}. Looking through the folder every {self._interval:g} s instead.")
 
     @property
@@ -159,10 +123,15 @@ class Inbox:
             self._look_at(path)
         if not self._is_polling and not self._habits.once and (reason := self._events.fault()):
             self._poll_because(reason)
+        if loss := self._events.loss():
+            self._next_rescan = self._soonest_rescan
+            if not self._is_loss_told:
+                self._listener.warned(loss)
+            self._is_loss_told = True
         if time.monotonic() >= self._next_rescan:
             self._rescan()
         for name in self._settler.restless(time.monotonic()):
-            self.report.restless += 1
+            self.report.left += 1
             self._listener.warned(f"{self._order.source / name}: has not stopped changing for a long time. Waiting on.")
 
     def _look_at(self, path: Path) -> None:
@@ -170,7 +139,8 @@ class Inbox:
             self._consider(found)
         elif path.is_dir():
             # A folder that was moved here brings its files without a word about each.
-            self._next_rescan = 0.0
+            for found in self._tree.below(path):
+                self._consider(found)
         else:
             with contextlib.suppress(ValueError):
                 self._forget(path.relative_to(self._order.source).as_posix())
@@ -201,7 +171,8 @@ class Inbox:
             self._ledger.touch(self._resume.touched)
             self._resume.touched.clear()
         now = time.monotonic()
-        self._next_rescan = now + max(self._interval, _RESCAN_SHARE * (now - began))
+        self._soonest_rescan = now + _RESCAN_SHARE * (now - began)
+        self._next_rescan = max(now + self._interval, self._soonest_rescan)
 
     def _consider(self, found: Found, *, take: bool = True) -> None:
         name = found.relative
@@ -215,12 +186,26 @@ class Inbox:
             if not take:
                 self._rest[name] = signature
                 return
-            task = self._planner.task(found)
-            if reason := self._resume.reason_to_skip(task):
-                self._leave(task, signature, reason)
+            if self._task(found, signature) is None:
                 return
         self._rest.pop(name, None)
         self._settler.seen(name, signature, time.monotonic())
+
+    def _task(self, found: Found, signature: Signature) -> Task | None:
+        """What is to be done with a file; None if nothing is, which is told."""
+        try:
+            task = self._planner.task(found)
+            reason = self._resume.reason_to_skip(task)
+        except UsageError as error:
+            # A run refuses to begin. A watch has begun, and other files have nothing to do with it.
+            self.report.left += 1
+            self._rest[found.relative] = signature
+            self._listener.warned(str(error))
+            return None
+        if reason is None:
+            return task
+        self._leave(task, signature, reason)
+        return None
 
     def _leave(self, task: Task, signature: Signature, reason: str) -> None:
         """An earlier run, or watch, has dealt with it."""
@@ -261,10 +246,9 @@ class Inbox:
             # The word of a change may be lost or late: the file itself counts.
             if not self._settler.take(name, signature, now):
                 continue
-            task = self._planner.task(found)
-            if reason := self._resume.reason_to_skip(task):
+            task = self._task(found, signature)
+            if task is None:
                 self._settler.done(name, signature, now)
-                self._leave(task, signature, reason)
                 continue
             self._under_way[name] = signature
             if rival := self._planner.rival(found):
@@ -302,21 +286,21 @@ class Inbox:
         else:
             self._forget(task.relative)
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        if self._habits.health is None or not self._is_well or now < self._next_health:
-            return
-        self._next_health = now + _HEALTH_SECONDS
-        facts = {
-            "updated": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "process": os.getpid(),
+    def _tick(self, *, at_once: bool = False) -> None:
+        # Without work, nothing else would notice that the results are gone.
+        if self._is_well and (self._order.out / METRICS_NAME).exists():
+            self._health.tick(at_once=at_once)
+
+    def _facts(self) -> dict[str, object]:
+        return {
             "watching": str(self._order.source),
             "by": "polling" if self._is_polling else "events",
             "done": self.report.done,
             "failed": self.report.failed,
+            "skipped": self.report.skipped,
+            "left": self.report.left,
             "waiting": len(self._settler),
         }
-        write_health(self._habits.health, facts)
 
 
 def _signature(path: Path) -> Signature | None:

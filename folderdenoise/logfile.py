@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -11,6 +12,12 @@ from .batch import Outcome, Report
 from .console import describe, shown
 from .errors import UsageError
 from .folder import Plan
+
+if sys.platform == "win32":
+    # Windows renames no file that is open.
+    from logging import FileHandler as _FileHandler
+else:
+    from logging.handlers import WatchedFileHandler as _FileHandler
 
 _log = logging.getLogger("folderdenoise")
 
@@ -28,7 +35,8 @@ class LogFile:
             self._handler = _Handler(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(f"--log {path}: cannot be written ({error.strerror}). Name another file.") from error
-        self._handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+        # With the offset from UTC: in the night when the clocks go back, an hour comes twice.
+        self._handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
 
     def __enter__(self) -> LogFile:
         _log.addHandler(self._handler)
@@ -45,7 +53,7 @@ class LogFile:
 
     def started(self, plan: Plan) -> None:
         """What is to be done, and with ``verbose`` why other files are not."""
-        _log.info("%s: %d files to do, %d skipped", plan.out, len(plan.tasks), len(plan.skipped))
+        _log.info("results go to %s; to do: %d, skipped: %d", shown(plan.out), len(plan.tasks), len(plan.skipped))
         for skipped in plan.skipped if self._verbose else ():
             self.skipped(skipped.path, skipped.reason)
 
@@ -68,7 +76,8 @@ class LogFile:
         if outcome.status == "failed":
             _log.error("%s: failed, %s", path, shown(outcome.notes).removeprefix(f"{path}: "))
         else:
-            _log.info("%s: done, %s", path, describe(outcome, verbose=True))
+            what = describe(outcome, verbose=True).removeprefix(f"{shown(outcome.task.relative)}, ")
+            _log.info("%s: done, %s", path, what)
 
     def finished(self, report: Report, interrupted: bool) -> None:
         """The summary."""
@@ -82,9 +91,26 @@ class _OneLine(logging.Formatter):
         return shown(super().format(record).replace("\n", " | "))
 
 
-class _Handler(logging.FileHandler):
-    """A log that cannot be written, on a full disk perhaps, is complained of once and stops nothing."""
+class _Handler(_FileHandler):
+    """A log that cannot be written, on a full disk perhaps, is complained of once, tried again, and stops nothing.
+
+    One that was moved away, as ``logrotate`` does, is begun anew.
+    """
+
+    _is_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # the folder of a log that was moved is gone, too
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        _log.removeHandler(self)
-        print(f"Warning: --log {self.baseFilename} cannot be written any more ({sys.exc_info()[1]}).", file=sys.stderr)
+        if not self._is_told:
+            self._is_told = True
+            print(f"Warning: --log {self.baseFilename} cannot be written ({sys.exc_info()[1]}).", file=sys.stderr)
+
+    def close(self) -> None:
+        # What a full disk did not take is tried once more, and was complained of.
+        with contextlib.suppress(OSError):
+            super().close()

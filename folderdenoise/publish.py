@@ -15,6 +15,8 @@ from pathlib import Path
 from .errors import AbandonedError, OutputError
 from .tree import METRICS_NAME, TEMPORARY_SUFFIX
 
+_ABANDONED = "abandoned, because the run was interrupted. Run again to go on."
+_PAUSE_SECONDS = 0.1
 _TEMPORARY = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(TEMPORARY_SUFFIX)}")
 
 
@@ -22,13 +24,14 @@ class Gate:
     """What lets a run end while files are under way: what is not published when it closes never will be.
 
     A thread cannot be killed in the middle of a network, so an interrupted run leaves it behind. ``Gate.enter`` says
-    for the current thread which gate its results pass through.
+    for the current thread which gate its results pass through. While ``go`` is not set, work waits at ``step``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, go: threading.Event | None = None) -> None:
         self._lock = threading.Lock()
         self._temporaries: set[Path] = set()
         self._is_open = True
+        self._go = go
 
     @property
     def is_open(self) -> bool:
@@ -43,6 +46,13 @@ class Gate:
             yield
         finally:
             _gate.reset(token)
+
+    def step(self) -> None:
+        """Wait while the run is paused. Raises :class:`AbandonedError` when the gate is closed."""
+        while self._is_open and self._go is not None and not self._go.wait(_PAUSE_SECONDS):
+            pass
+        if not self._is_open:
+            raise AbandonedError(_ABANDONED)
 
     def close(self) -> None:
         """Let nothing more through, and remove what is half-written."""
@@ -70,10 +80,22 @@ class Gate:
 
     def _check(self, path: Path) -> None:
         if not self._is_open:
-            raise AbandonedError(f"{path}: abandoned, because the run was interrupted. Run again to go on.")
+            raise AbandonedError(f"{path}: {_ABANDONED}")
 
 
 _gate: ContextVar[Gate] = ContextVar("gate")
+
+
+def step() -> None:
+    """``Gate.step`` of the gate that this thread's results pass through, if there is one."""
+    if gate := _gate.get(None):
+        gate.step()
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise :class:`OutputError` for a folder, device or pipe: a rename would put a file in place of /dev/null."""
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is there already and no ordinary file. Name another place for the result.")
 
 
 @contextlib.contextmanager
@@ -81,12 +103,14 @@ def published(output: Path, below: Path | None = None) -> Iterator[Path]:
     """A temporary path beside ``output`` to write to; renamed to ``output`` if the block succeeds, else removed.
 
     The bytes are on the disk before the name is. Folders between ``below`` and ``output`` are made; ``below`` itself
-    must be there (by default, all folders are made). Raises :class:`OutputError` when the folder cannot be written to.
+    must be there (by default, all folders are made). Raises :class:`OutputError` when the folder cannot be written to,
+    or ``output`` is something other than a file.
     """
     # A short name of its own: adding to a name of 255 bytes would be refused.
     temporary = output.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     gate = _gate.get(None) or Gate()
     try:
+        check_replaceable(output)
         if below is None:
             output.parent.mkdir(parents=True, exist_ok=True)
         else:

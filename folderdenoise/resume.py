@@ -43,7 +43,8 @@ class Resume:
     def reason_to_skip(self, task: Task) -> str | None:
         """Why ``task`` needs no doing, or None.
 
-        Raises :class:`UsageError` where the result would replace a file that no run here has made.
+        Raises :class:`UsageError` where the result would replace a file that no run here has made, or that was made of
+        another picture, in another folder.
         """
         record = (self.records or {}).get(key_of(task.relative))
         if self.failed is Failed.ONLY and (record is None or record.status != "failed"):
@@ -63,14 +64,20 @@ class Resume:
         except OSError:
             # It gets a row that says what is wrong with it.
             return None
+        is_untouched = (record.source_bytes, record.source_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        is_same = is_untouched or (
+            record.source_bytes == status.st_size and _has_hash(task.source, record.source_sha256)
+        )
+        if exists and not is_same and record.source_folder not in ("", to_cell(task.folder, "source_folder")):
+            raise UsageError(
+                f"{task.output}: is the result of another {task.relative}, in {record.source_folder}, and "
+                f"{task.source} would replace it. Choose another --out; or replace such results with --overwrite."
+            )
         if record.status == "failed":
-            unchanged = (record.source_bytes, record.source_mtime_ns) == (status.st_size, status.st_mtime_ns)
-            return "failed before and has not changed" if self.failed is Failed.LEAVE and unchanged else None
-        if not exists or not self._is_alike(record) or status.st_size != record.source_bytes:
+            return "failed before and has not changed" if self.failed is Failed.LEAVE and is_untouched else None
+        if not exists or not is_same or not self._is_alike(record):
             return None
-        if status.st_mtime_ns != record.source_mtime_ns:
-            if not _has_hash(task.source, record.source_sha256):
-                return None
+        if not is_untouched:
             self.touched[key_of(task.relative)] = status.st_mtime_ns
         return f"already done: {task.output} (--overwrite does it again)"
 

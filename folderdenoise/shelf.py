@@ -1,13 +1,10 @@
-"""Putting originals away when they are dealt with, and the file that tells a monitor that all is well."""
+"""Putting originals away when they are dealt with."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -34,19 +31,6 @@ def put_away(source: Path, relative: str, shelf: Path) -> Path:
             shutil.copystat(source, temporary)
         source.unlink()
     return target
-
-
-def write_health(path: Path, facts: Mapping[str, object]) -> None:
-    """Replace the health file by ``facts`` as JSON, at once. Raises :class:`OutputError`."""
-    # No fsync: it is about now, and of no use after a power cut.
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise OutputError(f"--health {path}: cannot be written ({error.strerror}). Name another file.") from error
 
 
 def _free(path: Path) -> Path:

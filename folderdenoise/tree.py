@@ -64,6 +64,15 @@ class Tree:
             return None
         return Found(path, relative.as_posix(), path.is_symlink())
 
+    def below(self, folder: Path) -> Iterator[Found]:
+        """The candidates in one ``folder`` of the tree, and below it."""
+        try:
+            relative = folder.relative_to(self._root)
+        except ValueError:
+            return
+        if self._looks_into(relative):
+            yield from self._walk(folder, "" if folder == self._root else f"{relative.as_posix()}/")
+
     def _walk(self, here: Path, prefix: str) -> Iterator[Found]:
         try:
             with os.scandir(here) as entries:

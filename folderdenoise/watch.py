@@ -11,15 +11,18 @@ import contextlib
 from . import folder, job
 from .errors import UsageError
 from .folder import Plan, Planner, Selection
-from .inbox import Habits, Inbox
+from .habits import Habits
+from .inbox import Inbox
 from .job import Listener, Order
 from .ledger import Ledger
 from .resume import Failed, Resume
 from .tree import METRICS_NAME, Tree
 
 
-def watch(order: Order, selection: Selection, habits: Habits, listener: Listener) -> int:
+def watch(order: Order, selection: Selection, habits: Habits, listener: Listener, stop: job.Stop | None = None) -> int:
     """Watch ``order.source`` until SIGTERM, Ctrl-C or, with ``once``, until all is done; the exit code.
+
+    With ``stop``, setting that from another thread is what ends it.
 
     0 after SIGTERM or ``once``, 1 if some files failed in a watch with ``once``, 130 after Ctrl-C. Raises
     :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
@@ -29,21 +32,23 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
     job.check_models(denoiser, listener)
     table = order.out / METRICS_NAME
     failed = Failed.AGAIN if selection.retry_failed else Failed.LEAVE
-    with job.interruptible() as stop, job.taken(order, f"folderdenoise watch {order.source}"):
+    with contextlib.ExitStack() as stack:
+        stop = stop or stack.enter_context(job.interruptible())
+        stack.enter_context(job.taken(order, f"folderdenoise watch {order.source}"))
         if not table.exists():
             _refuse_strangers(order, selection, habits, job.resume_for(order, selection, denoiser, None, failed))
-        with Ledger(table) as ledger, contextlib.ExitStack() as stack:
-            resume = job.resume_for(order, selection, denoiser, ledger.records, failed)
-            inbox = Inbox(order, selection, habits, listener, ledger, resume)
-            stack.callback(inbox.close)
-            listener.started(Plan(order.out, (), (), ()))
-            try:
-                inbox.run(denoiser, stop)
-            finally:
-                listener.finished(inbox.report, stop.is_set() and not stop.is_request)
-            if stop.is_set():
-                return 0 if stop.is_request else job.INTERRUPTED
-            return inbox.report.exit_code
+        ledger = stack.enter_context(Ledger(table))
+        resume = job.resume_for(order, selection, denoiser, ledger.records, failed)
+        inbox = Inbox(order, selection, habits, listener, ledger, resume)
+        stack.callback(inbox.close)
+        listener.started(Plan(order.out, (), (), ()))
+        try:
+            inbox.run(denoiser, stop)
+        finally:
+            listener.finished(inbox.report, stop.is_set() and not stop.is_request)
+        if stop.is_set():
+            return 0 if stop.is_request else job.INTERRUPTED
+        return inbox.report.exit_code
 
 
 def _check(order: Order, habits: Habits) -> None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from . import models
+
+if sys.platform.startswith("linux"):
+    # The window's tests need no display.
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def why_no_qt() -> str | None:
+    """Why there can be no window here, or None."""
+    try:
+        import PySide6.QtWidgets  # noqa: F401
+    except ImportError as error:
+        return f"PySide6 cannot be imported ({error}); docs/window.md says what it needs"
+    return None
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Without Qt, pytest-qt would end the whole run; its tests skip then."""
+    if why_no_qt() is not None:
+        pluginmanager.unregister(name="pytest-qt")
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from folderdenoise.errors import OutputError
-from folderdenoise.publish import published
+from folderdenoise.errors import AbandonedError, OutputError
+from folderdenoise.health import Health
+from folderdenoise.publish import Gate, published
 
 
 def _write_half(path: Path) -> None:
@@ -44,3 +46,54 @@ def test_a_name_of_255_bytes_is_no_problem(tmp_path: Path) -> None:
     with published(output) as temporary:
         temporary.write_bytes(b"x")
     assert output.exists()
+
+
+def test_what_is_half_written_when_the_gate_closes_is_removed_and_never_published(tmp_path: Path) -> None:
+    gate = Gate()
+
+    def write() -> None:
+        with gate.enter(), published(tmp_path / "a.png") as temporary:
+            temporary.write_bytes(b"half")
+            gate.close()
+            # The thread that writes may never come back: its run ends without it.
+            assert list(tmp_path.iterdir()) == []
+            temporary.write_bytes(b"whole")
+
+    for _ in range(2):
+        with pytest.raises(AbandonedError, match=r"a\.png"):
+            write()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def remember(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    replace = Path.replace
+
+    def rename(self: Path, target: Path) -> Path:
+        assert self.stat().st_ino in synced
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    monkeypatch.setattr(Path, "replace", rename)
+    with published(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"x")
+    assert (tmp_path / "a.png").exists()
+    if os.name != "nt":
+        assert synced[-1] == tmp_path.stat().st_ino, "and the name is, too"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="no ordinary file"), published(pipe):
+        raise AssertionError("nothing is to be written")
+    with pytest.raises(OutputError, match="no ordinary file"):
+        Health(pipe, dict, print)
+    assert pipe.is_fifo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import threading
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from folderdenoise import job
+from folderdenoise import job, lock
 from folderdenoise.batch import Outcome, Report
 from folderdenoise.errors import OutputBusyError, UsageError
 from folderdenoise.folder import Plan, Selection
 from folderdenoise.job import Order
-from folderdenoise.table import read
+from folderdenoise.ledger import read_records
+from folderdenoise.table import COLUMNS, read
 
 from . import models, pictures
 
@@ -110,7 +112,7 @@ def test_a_source_that_was_only_touched_is_read_once_and_not_done_again(
         ({"strength": 0.5}, {"a.png", "b.png", "gray.png"}),
         ({"model": "identity"}, {"a.png", "b.png", "gray.png"}),
         ({"precision": "auto"}, {"a.png", "b.png", "gray.png"}),
-        ({"tile": 64, "jobs": 1, "max_megapixels": 5.0}, set()),
+        ({"tile": 64, "jobs": 1, "max_megapixels": 5.0, "estimate": True}, set()),
     ],
 )
 def test_settings_that_change_pixels_do_all_again_and_others_nothing(
@@ -119,6 +121,32 @@ def test_settings_that_change_pixels_do_all_again_and_others_nothing(
     changed = replace(order, **change)  # type: ignore[arg-type]
     assert set(_again(changed).files) == expected
     assert _again(changed).files == {}
+
+
+def test_the_estimate_is_had_for_files_that_are_done_by_doing_them_again(order: Order) -> None:
+    asking = replace(order, estimate=True)
+    assert _again(asking).files == {}
+    assert {row["estimated_psnr_gain"] for row in read(order.out / "metrics.csv")} == {""}
+    _again(asking, Selection(overwrite=True))
+    done = [row for row in read(order.out / "metrics.csv") if row["status"] == "done"]
+    assert all(0 <= float(row["estimated_psnr_gain"]) < 20 for row in done)
+
+
+def test_a_table_from_before_the_evidence_is_continued(order: Order) -> None:
+    table = order.out / "metrics.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    before = rows[0].index("flat_noise_before")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(row[:before] for row in rows)
+    assert _again(order).files == {}
+    assert table.read_text("utf-8").splitlines()[0] == ",".join(COLUMNS)
+    pictures.save(order.source / "new.png", pictures.noisy(pictures.scene(128, 128), 20))
+    assert _again(order).files == {"new.png": "done"}
+    noise = {row["file"]: row["flat_noise_before"] for row in read(table)}
+    assert float(noise.pop("new.png")) == pytest.approx(20, rel=0.2)
+    assert set(noise.values()) == {""}
+    assert {name: row.status for name, row in read_records(table).items()}["bad.png"] == "failed"
 
 
 def test_a_new_model_of_the_same_name_does_its_files_again(order: Order, zoo_dir: Path) -> None:
@@ -171,6 +199,43 @@ def test_files_that_are_no_results_of_ours_are_not_replaced(order: Order) -> Non
     assert _again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
 
 
+class TestTwoInputsIntoOneFolder:
+    @pytest.fixture
+    def other(self, order: Order, tmp_path: Path) -> Order:
+        """Another folder with a picture of the same name, and one of its own."""
+        pictures.save(tmp_path / "other" / "a.png", pictures.noisy(pictures.scene(seed=9), 20))
+        pictures.save(tmp_path / "other" / "z.png", pictures.noisy(pictures.scene(seed=8), 20))
+        return replace(order, source=tmp_path / "other")
+
+    def test_the_second_is_refused_where_it_would_replace_a_result_of_the_first(
+        self, order: Order, other: Order
+    ) -> None:
+        before = {path: path.read_bytes() for path in order.out.iterdir()}
+        with pytest.raises(UsageError, match=r"a\.png: is the result of another a\.png.*--out.*--overwrite") as caught:
+            _again(other)
+        assert str(order.source) in str(caught.value)
+        assert {path: path.read_bytes() for path in order.out.iterdir()} == before
+        assert _again(other, Selection(overwrite=True)).files == {"a.png": "done", "z.png": "done"}
+        with pytest.raises(UsageError, match="another"):
+            _again(order)
+
+    def test_one_file_alone_is_another_input(self, order: Order, other: Order) -> None:
+        with pytest.raises(UsageError, match="another"):
+            _again(replace(other, source=other.source / "a.png"))
+
+    def test_other_names_are_no_trouble_and_each_is_resumed(self, order: Order, other: Order) -> None:
+        assert _again(other, Selection(exclude=["a.png"])).files == {"z.png": "done"}
+        assert _again(order).files == {}
+        assert _again(other, Selection(exclude=["a.png"])).files == {}
+
+    def test_a_folder_that_was_moved_is_not_another(self, order: Order, tmp_path: Path) -> None:
+        moved = replace(order, source=order.source.rename(tmp_path / "moved"))
+        assert _again(moved).files == {}
+        assert set(_again(replace(moved, strength=0.5)).files) == {"a.png", "b.png", "gray.png"}
+        pictures.save(moved.source / "a.png", pictures.scene(seed=4))
+        assert _again(replace(moved, strength=0.5)).files == {"a.png": "done"}, "its rows know the new place"
+
+
 class TestTwoRunsIntoOneFolder:
     def test_the_second_refuses_and_names_the_first(self, order: Order) -> None:
         (order.out / "a.png").unlink()
@@ -193,6 +258,25 @@ class TestTwoRunsIntoOneFolder:
         (order.out / ".folderdenoise-lock").write_text("'folderdenoise run x', process 1 on here, since ever")
         (order.out / "a.png").unlink()
         assert _again(order).files == {"a.png": "done"}
+
+    @pytest.mark.skipif(os.name == "nt", reason="removes a file that is open")
+    def test_a_lock_file_that_is_removed_before_it_is_locked_locks_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As when the run that had the folder ends just then."""
+        try_lock = lock._try_lock
+        tries: list[int] = []
+
+        def late(descriptor: int) -> None:
+            tries.append(descriptor)
+            if len(tries) == 1:
+                (tmp_path / lock.LOCK_NAME).unlink()
+            try_lock(descriptor)
+
+        monkeypatch.setattr(lock, "_try_lock", late)
+        first, second = lock.locked(tmp_path, "first"), lock.locked(tmp_path, "second")
+        with first, pytest.raises(OutputBusyError, match="first"), second:
+            pytest.fail("two have it")
 
     def test_only_one_of_many_gets_in(self, order: Order) -> None:
         inside = 0

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
+import os
+import plistlib
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -16,14 +21,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from watchdog.observers.api import BaseObserver
 
-from folderdenoise import events, job, watch
+from folderdenoise import cli, events, job, watch
 from folderdenoise import inbox as inbox_room
 from folderdenoise.batch import Outcome, Report
 from folderdenoise.errors import UsageError
 from folderdenoise.events import Events
-from folderdenoise.folder import Plan, Selection
-from folderdenoise.inbox import Habits
+from folderdenoise.folder import Plan, Selection, Task
+from folderdenoise.habits import Habits
 from folderdenoise.job import Order, Stop
 from folderdenoise.shelf import put_away
 from folderdenoise.table import read
@@ -243,6 +249,8 @@ class Heard:
         self._stop, self._enough = stop, enough
         self.files: list[tuple[str, str]] = []
         self.warnings: list[str] = []
+        self.code = -1
+        self.changed = b""
         self.reasons: dict[str, str] = {}
 
     def started(self, plan: Plan) -> None:
@@ -266,7 +274,14 @@ class Heard:
         pass
 
 
-def _watch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, habits: Habits, enough: int = 0, **order: object) -> Heard:
+def _watch(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    habits: Habits,
+    enough: int = 0,
+    inbox: str = "in",
+    **order: object,
+) -> Heard:
     """Watch in this process until ``enough`` files are done."""
     stop = Stop()
 
@@ -278,7 +293,8 @@ def _watch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, habits: Habits, enou
     heard = Heard(stop, enough)
     alarm = threading.Timer(PATIENCE, stop.set)
     alarm.start()
-    watch.watch(Order(tmp_path / "in", tmp_path / "out", **order), Selection(), habits, heard)  # type: ignore[arg-type]
+    chosen = Order(tmp_path / inbox, tmp_path / "out", **order)  # type: ignore[arg-type]
+    heard.code = watch.watch(chosen, Selection(), habits, heard)
     alarm.cancel()
     return heard
 
@@ -298,6 +314,106 @@ class TestWithoutEvents:
         monkeypatch.setattr(Heard, "finished_file", next_one)
         heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
         assert heard.files == [("a.png", "done"), ("sub/b.png", "done")]
+
+    def test_a_queue_that_overflows_is_explained_and_loses_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _picture(tmp_path / "in" / "0.png")
+        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(Events, "take", lambda self: [])
+        original = Heard.finished_file
+
+        def next_one(self: Heard, outcome: Outcome) -> None:
+            _picture(tmp_path / "in" / f"{len(self.files) + 1}.png")
+            logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", next_one)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05), enough=3)
+        assert heard.files == [(f"{index}.png", "done") for index in range(3)]
+        assert len(heard.warnings) == 1
+        assert "max_queued_events" in heard.warnings[0]
+
+    def test_a_folder_that_came_whole_needs_no_word_of_its_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _picture(tmp_path / "in" / "a.png")
+        _picture(tmp_path / "box" / "deep" / "b.png")
+        (tmp_path / "box" / ".hidden").mkdir()
+        _picture(tmp_path / "box" / ".hidden" / "c.png")
+        box = tmp_path / "in" / "box"
+        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(Events, "take", lambda self: [box] if box.exists() else [])
+        original = Heard.finished_file
+
+        def next_one(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                (tmp_path / "box").rename(box)
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", next_one)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
+        assert heard.files == [("a.png", "done"), ("box/deep/b.png", "done")]
+
+    def test_an_inbox_that_goes_away_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        _picture(tmp_path / "in" / "a.png")
+        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 0.05)
+        monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
+        original = Heard.finished_file
+
+        def go_away(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                (tmp_path / "in").rename(tmp_path / "gone")
+            original(self, outcome)
+
+        def come_back(self: Heard, message: str) -> None:
+            self.warnings.append(message)
+            if "cannot be listed" in message:
+                _picture(tmp_path / "gone" / "b.png")
+                (tmp_path / "gone").rename(tmp_path / "in")
+
+        monkeypatch.setattr(Heard, "finished_file", go_away)
+        monkeypatch.setattr(Heard, "warned", come_back)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
+        assert heard.files == [("a.png", "done"), ("b.png", "done")]
+        assert "gone for now" in heard.warnings[0]
+
+    def test_a_system_that_stops_telling_is_told_of_and_polled(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _picture(tmp_path / "in" / "a.png")
+        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
+        original = Heard.finished_file
+
+        def stop_telling(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                for thread in threading.enumerate():
+                    if isinstance(thread, BaseObserver):
+                        thread.stop()
+                        thread.join()
+                _picture(tmp_path / "in" / "b.png")
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", stop_telling)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
+        assert heard.files == [("a.png", "done"), ("b.png", "done")]
+        assert "stopped telling of changes" in heard.warnings[0]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the kinds of its drives in a file")
+    @pytest.mark.parametrize(("kind", "is_polled"), [("nfs4", True), ("fuse.sshfs", True), ("ext4", False)])
+    def test_a_network_drive_is_known_by_its_kind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_polled: bool
+    ) -> None:
+        folder = tmp_path / "a drive" / "in"
+        folder.mkdir(parents=True)
+        place = str(folder.parent).replace(" ", "\\040")
+        mounts = f"/dev/vda / ext4 rw 0 0\nserver:/scans {place} {kind} rw 0 0\nproc /proc proc rw 0 0\n"
+        monkeypatch.setattr(Path, "read_text", lambda self, *arguments: mounts)
+        watched = Events(folder, threading.Event(), recursive=True)
+        reason = watched.start()
+        watched.stop()
+        assert (reason is not None and kind in reason) == is_polled
 
     def test_a_drive_that_sends_none_is_told_and_polled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         _picture(tmp_path / "in" / "a.png")
@@ -327,6 +443,39 @@ class TestWithoutEvents:
 
 
 @pytest.mark.usefixtures("zoo_dir")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_all_is_not_well_without_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
+    _picture(tmp_path / "in" / "a.png")
+    health = tmp_path / "health.json"
+    original = Heard.finished_file
+
+    def unplug(self: Heard, outcome: Outcome) -> None:
+        health.unlink()
+        if not is_there:
+            (tmp_path / "out").rename(tmp_path / "unplugged")
+        original(self, outcome)
+
+    monkeypatch.setattr(Heard, "finished_file", unplug)
+    _watch(monkeypatch, tmp_path, Habits(settle=0.05, health=health), enough=1)
+    assert health.exists() == is_there
+
+
+def test_hundreds_dropped_at_once_are_all_done_once(tmp_path: Path, zoo: Path) -> None:
+    names = [f"{index:03}.png" for index in range(300)]
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    image = pictures.save(tmp_path / "x.png", pictures.noisy(pictures.scene(20, 20), 20))
+    with Watching(inbox, zoo=zoo, settle=0.2) as watching:
+        watching.until_watching()
+        for name in names:
+            shutil.copy(image, inbox / name)
+        watching.until(lambda: len(watching.outcomes) >= len(names), "all done")
+        assert watching.end() == 0
+    assert sorted((item["file"], item["status"]) for item in watching.outcomes) == [(name, "done") for name in names]
+    assert sorted(_rows(tmp_path / "inbox-denoised")) == [(name, "1", "done") for name in names]
+
+
+@pytest.mark.usefixtures("zoo_dir")
 class TestOnce:
     def test_many_files_each_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         image = _picture(tmp_path / "one.png")
@@ -340,6 +489,67 @@ class TestOnce:
         _picture(tmp_path / "in" / "a.png")
         heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True, existing=False))
         assert heard.files == []
+
+    def test_what_comes_while_the_last_one_is_done_is_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _picture(tmp_path / "in" / "a.png")
+        original = Heard.finished_file
+
+        def one_more(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                _picture(tmp_path / "in" / "b.png")
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", one_more)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.5, once=True))
+        assert heard.files == [("a.png", "done"), ("b.png", "done")]
+
+    def test_a_new_modification_time_of_the_same_content_is_noted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = _picture(tmp_path / "in" / "a.png")
+        _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True))
+        os.utime(source, ns=(1, 1))
+        assert _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True)).files == []
+        assert [row["source_mtime_ns"] for row in read(tmp_path / "out" / "metrics.csv")] == ["1"]
+
+    def test_one_that_vanishes_before_it_is_read_a_last_time_leaves_no_row(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = _picture(tmp_path / "in" / "a.png")
+        source.write_bytes(source.read_bytes()[:-100])
+        original = inbox_room.Inbox.__next__
+        tries: list[Task] = []
+
+        def vanishing(self: inbox_room.Inbox) -> Task:
+            tries.append(original(self))
+            if len(tries) == 2:
+                source.unlink()
+            return tries[-1]
+
+        monkeypatch.setattr(inbox_room.Inbox, "__next__", vanishing)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True))
+        assert (heard.files, heard.code) == ([], 0)
+        assert _rows(tmp_path / "out") == []
+
+    def test_one_that_changed_since_it_was_read_is_not_put_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = _picture(tmp_path / "in" / "a.png")
+        original = Heard.finished_file
+
+        def change(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                _picture(source, seed=6)
+                self.changed = source.read_bytes()
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", change)
+        heard = _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True, move_done=tmp_path / "originals"))
+        assert heard.files == [("a.png", "done")] * 2
+        assert [path.name for path in (tmp_path / "originals").iterdir()] == ["a.png"]
+        assert (tmp_path / "originals" / "a.png").read_bytes() == heard.changed
 
     def test_what_is_left_alone_is_told_with_the_reason(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         _picture(tmp_path / "in" / "a.png")
@@ -371,9 +581,41 @@ class TestOnce:
                 _watch(monkeypatch, tmp_path, Habits(settle=0.05, once=True))
 
 
+@pytest.mark.usefixtures("zoo_dir")
+def test_results_of_another_inbox_are_not_replaced_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _picture(tmp_path / "another" / "a.png")
+    _picture(tmp_path / "in" / "a.png", seed=3)
+    once = Habits(settle=0.05, once=True)
+    _watch(monkeypatch, tmp_path, once, inbox="another")
+    first = (tmp_path / "out" / "a.png").read_bytes()
+    _picture(tmp_path / "in" / "b.png")
+    for files in ([("b.png", "done")], []):
+        heard = _watch(monkeypatch, tmp_path, once)
+        assert heard.files == files
+        assert len(heard.warnings) == 1
+        assert "result of another a.png" in heard.warnings[0]
+        assert heard.code == 1
+    assert (tmp_path / "out" / "a.png").read_bytes() == first
+    assert [row["file"] for row in read(tmp_path / "out" / "metrics.csv")] == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize("place", ["in", "out", "out/sub", "in/a.png"])
 @pytest.mark.usefixtures("zoo_dir")
 def test_originals_are_not_moved_among_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     _picture(tmp_path / "in" / "a.png")
     with pytest.raises(UsageError, match="--move-done"):
         _watch(monkeypatch, tmp_path, Habits(once=True, move_done=tmp_path / place))
+
+
+def test_the_services_in_the_docs_are_well_formed_and_use_options_that_exist() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "watch.md").read_text(encoding="utf-8")
+    start, end = text.index("    <?xml"), text.index("</plist>") + len("</plist>")
+    service = plistlib.loads(textwrap.dedent(text[start:end]).encode())
+    assert service["ProgramArguments"][1] == "watch"
+    known = {name for parameter in cli.watch.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    commands = re.findall(r"folderdenoise(?:\.exe)? watch (?:.*\\\n)*.*", text)
+    assert len(commands) >= 3
+    words = " ".join([*commands, *service["ProgramArguments"]]).replace('"', " ").split()
+    assert {word for word in words if word.startswith("-")} <= known
