@@ -98,7 +98,7 @@ def process_file(task: Task, denoiser: Denoiser, settings: Settings) -> Outcome:
     concerns the whole run: :class:`OutputError` (the output cannot be written) and :class:`ModelError`.
     """
     started = time.monotonic()
-    base = Row(file=task.relative, strength=settings.strength, settings=settings.text)
+    base = Row(file=task.relative, strength=settings.strength, settings=settings.text, source_folder=task.folder)
     with contextlib.suppress(UnreadableImageError):
         size, mtime = pages.identity(task.source)
         base = replace(base, source_bytes=size, source_mtime_ns=mtime)
@@ -148,19 +148,22 @@ def run_batch(
     *,
     jobs: int,
     stop: threading.Event | None = None,
+    go: threading.Event | None = None,
     on_tick: Callable[[], None] | None = None,
 ) -> None:
     """Process ``tasks`` with ``jobs`` files under way at once; ``on_outcome`` is called in this thread, file by file.
 
     ``stop`` ends the run: files under way have GRACE_SECONDS to be done, then they are abandoned, and nothing of them
-    is published. Errors that concern the whole run end it when the files under way are done; their outcomes are
-    delivered first. ``on_tick`` is called in this thread several times a second while there is something to wait for.
+    is published. While ``go`` is not set, the run is paused: files under way wait before their next tile. Errors that
+    concern the whole run end it when the files under way are done; their outcomes are delivered first. ``on_tick`` is
+    called in this thread several times a second while there is something to wait for.
     """
     stop = stop or threading.Event()
-    gate = Gate()
+    gate = Gate(go)
 
     def work(task: Task) -> Outcome:
         with gate.enter():
+            gate.step()
             return process_file(task, denoiser, settings)
 
     remaining = iter(tasks)

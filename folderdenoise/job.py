@@ -15,6 +15,7 @@ from typing import Literal, Protocol, cast
 
 from . import batch, folder, zoo
 from .batch import Outcome, Report, Settings
+from .devices import Wish
 from .engine import Denoiser
 from .errors import OutputBusyError, OutputError
 from .folder import Plan, Selection, Task
@@ -45,6 +46,8 @@ class Order:
     format: str | None = None
     quality: int | None = None
     keep_times: bool = False
+    estimate: bool = False
+    device: Wish = "auto"
 
     @property
     def settings(self) -> Settings:
@@ -52,7 +55,9 @@ class Order:
         text = f"precision={self.precision} tile={self.tile or 'auto'}"
         text += f" format={self.format}" if self.format else ""
         text += f" quality={self.quality}" if self.quality else ""
-        return Settings(self.strength, self.max_megapixels, text, self.format, self.quality, self.keep_times)
+        return Settings(
+            self.strength, self.max_megapixels, text, self.format, self.quality, self.keep_times, self.estimate
+        )
 
     @property
     def suffix(self) -> str | None:
@@ -96,8 +101,17 @@ def plan(order: Order, selection: Selection) -> Plan:
     return plan_for(order, selection, resume)
 
 
-def run(order: Order, selection: Selection, listener: Listener) -> int:
+def run(
+    order: Order,
+    selection: Selection,
+    listener: Listener,
+    stop: Stop | None = None,
+    go: threading.Event | None = None,
+) -> int:
     """Run and return the exit code: 0 all done, 1 some files failed, 130 interrupted.
+
+    ``stop`` is set by another thread to interrupt the run; without it, Ctrl-C and SIGTERM do. While ``go`` is not set,
+    the run is paused.
 
     Raises :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
     """
@@ -105,7 +119,7 @@ def run(order: Order, selection: Selection, listener: Listener) -> int:
     folder.check_places(order.source, order.out, order.reference)
     table = order.out / METRICS_NAME
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(interruptible())
+        stop = stop or stack.enter_context(interruptible())
         is_taken = os.access(order.out, os.W_OK | os.X_OK)
         if is_taken:
             # Before the plan, so that what another run is about to do is not planned, and what a killed one left is
@@ -137,7 +151,7 @@ def run(order: Order, selection: Selection, listener: Listener) -> int:
             row = Row(file=relative, status="failed", notes=f"{unreadable.path}: {unreadable.reason}")
             record(Outcome(Task(unreadable.path, relative, order.out / relative), (row,)))
         try:
-            batch.run_batch(made.tasks, denoiser, order.settings, record, jobs=jobs_for(order), stop=stop)
+            batch.run_batch(made.tasks, denoiser, order.settings, record, jobs=jobs_for(order), stop=stop, go=go)
         finally:
             listener.finished(report, stop.is_set())
         return INTERRUPTED if stop.is_set() else report.exit_code
@@ -146,7 +160,7 @@ def run(order: Order, selection: Selection, listener: Listener) -> int:
 def denoiser_for(order: Order) -> Denoiser:
     """The models of an order. Raises ModelError where one is not there, UsageError where one lacks the strength."""
     precision = cast(Literal["auto", "f32", "bf16"], order.precision)
-    denoiser = Denoiser(order.model, precision=precision, tile=order.tile)
+    denoiser = Denoiser(order.model, precision=precision, tile=order.tile, device=order.device)
     denoiser.check_strength(order.strength)
     return denoiser
 
@@ -157,6 +171,8 @@ def check_models(denoiser: Denoiser, listener: Listener) -> None:
         zoo.read_graph(card)
         if card.domain != "photographs":
             listener.warned(f"{card.name} is made for {card.domain}, not for photographs or scans.")
+    if note := denoiser.device_note:
+        listener.warned(note)
 
 
 def resume_for(

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 if TYPE_CHECKING:
+    from .devices import Wish
     from .folder import Selection
     from .job import Order
 
@@ -60,6 +61,13 @@ _OPTIONS = (
         show_default=True,
         help="auto: bf16 for 8-bit images where the processor has it, else f32.",
     ),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "gpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where the network computes; 'folderdenoise doctor' says what there is.",
+    ),
     click.option("--tile", type=click.IntRange(min=64), help="Side of the tiles in pixels. Smaller needs less memory."),
     click.option("--jobs", type=click.IntRange(min=1), help="Files under way at once. Default: chosen from the cores."),
     click.option(
@@ -88,6 +96,12 @@ _OPTIONS = (
         help="Quality of results in lossy formats. Default: that of the original, as near as can be told.",
     ),
     click.option("--keep-times", is_flag=True, help="Results get the modification times of the originals."),
+    click.option(
+        "--estimate",
+        is_flag=True,
+        help="Estimate the PSNR gained, without clean versions: estimated_psnr_gain in metrics.csv. Asks the network "
+        "twice more about a part of each page. Files that are done already get it with --overwrite.",
+    ),
     click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
     click.option("--log", type=click.Path(path_type=Path), help="Append a line for each file to this file."),
@@ -108,6 +122,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         strength: float,
         reference: Path | None,
         precision: str,
+        device: str,
         tile: int | None,
         jobs: int | None,
         include: Sequence[str],
@@ -119,6 +134,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         format_: str | None,
         quality: int | None,
         keep_times: bool,
+        estimate: bool,
         dry_run: bool,
         as_json: bool,
         log: Path | None,
@@ -142,6 +158,8 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
             format_,
             quality,
             keep_times,
+            estimate,
+            cast("Wish", device),
         )
         command(Choices(order, selection, dry_run, as_json, log, verbose, quiet), **own)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import images, quality
+from . import evidence, images, quality
 from .engine import Denoiser
 from .errors import FolderDenoiseError, OutputError, ReferenceImageError, UnreadableImageError
 from .folder import Task
-from .publish import published
+from .publish import published, step
 from .resume import sha256_of
 from .scratch import Scratch, bands, release
 from .table import Row
@@ -23,12 +24,12 @@ from .table import Row
 
 @dataclass(frozen=True)
 class Settings:
-    """What changes the pixels of a result, besides the model, and how it is stored. ``text`` is what the ledger's
-    ``settings`` says.
+    """What changes the pixels of a result, besides the model, how it is stored, and what is found out about it.
+    ``text`` is what the ledger's ``settings`` says.
 
     ``max_megapixels``: the largest file that is taken. ``format``: "png", "tiff", "jpeg" or "webp" for results that are
     stored so, None as the original. ``quality``: 1 to 100 for lossy formats, None as the original. ``keep_times``:
-    results get the modification time of the original.
+    results get the modification time of the original. ``estimate``: the PSNR gained is estimated.
     """
 
     strength: float = 1.0
@@ -37,6 +38,7 @@ class Settings:
     format: str | None = None
     quality: int | None = None
     keep_times: bool = False
+    estimate: bool = False
 
 
 def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> list[Row]:
@@ -54,7 +56,7 @@ def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> li
         base = replace(base, source_bytes=before[0], source_mtime_ns=before[1], bit_depth=file.encoding.bit_depth)
         pages, rows = [], []
         for index, page in enumerate(file.pages):
-            result, row = _denoised(page, denoiser, settings.strength, scratch, replace(base, page=index + 1))
+            result, row = _denoised(page, denoiser, settings, scratch, replace(base, page=index + 1))
             if reference is not None and index < len(reference.pages):
                 row, note = _compared(row, page, result, reference.pages[index])
                 complaint = note or complaint
@@ -66,26 +68,61 @@ def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> li
 
 
 def _denoised(
-    page: images.Picture, denoiser: Denoiser, strength: float, scratch: Scratch, base: Row
+    page: images.Picture, denoiser: Denoiser, settings: Settings, scratch: Scratch, base: Row
 ) -> tuple[images.Picture, Row]:
     """The page as it becomes, and what its row says about it."""
     height, width, channels = page.pixels.shape
     row = replace(base, width=width, height=height, channels=channels)
     if page.bilevel:
         return page, row
-    before = quality.noise_level(page.pixels)
     pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
-    if channels == 4:
-        model = _denoise_inks(page.pixels, denoiser, strength, scratch, pixels)
-    else:
-        model = denoiser.denoise(page.pixels, strength, into=pixels).model
-    row = replace(row, model=model, noise_before=before, noise_after=quality.noise_level(pixels))
+    model = denoise_pixels(page.pixels, denoiser, settings.strength, scratch, pixels, step)
+    row = replace(
+        row,
+        model=model,
+        noise_before=quality.noise_level(page.pixels),
+        noise_after=quality.noise_level(pixels),
+        flat_noise_before=evidence.flat_noise(page.pixels),
+        flat_noise_after=evidence.flat_noise(pixels),
+        structure_removed=evidence.residual_structure(page.pixels, pixels),
+        estimated_psnr_gain=_estimated_gain(page.pixels, denoiser, settings.strength) if settings.estimate else None,
+    )
     release(page.pixels, pixels)
     return replace(page, pixels=pixels), row
 
 
+def _estimated_gain(pixels: images.Array, denoiser: Denoiser, strength: float) -> float | None:
+    def denoise(piece: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+        if piece.shape[2] < 4:
+            return denoiser(piece, strength)
+        light = 1 - piece
+        return 1 - np.concatenate([denoiser(light[..., inks], strength) for inks in (slice(3), slice(3, 4))], axis=2)
+
+    return evidence.estimated_gain(pixels, denoise, strength)
+
+
+def denoise_pixels(
+    pixels: images.Array,
+    denoiser: Denoiser,
+    strength: float,
+    scratch: Scratch,
+    into: images.Array,
+    before_tile: Callable[[], None],
+) -> str:
+    """Denoise the ``pixels`` of a :class:`Picture`, of 1, 3 or 4 channels, ``into`` another array of their shape and
+    type; the name of the model. ``before_tile`` and errors: as for ``Denoiser.denoise``."""
+    if pixels.shape[2] == 4:
+        return _denoise_inks(pixels, denoiser, strength, scratch, into, before_tile)
+    return denoiser.denoise(pixels, strength, into, before_tile).model
+
+
 def _denoise_inks(
-    pixels: images.Array, denoiser: Denoiser, strength: float, scratch: Scratch, into: images.Array
+    pixels: images.Array,
+    denoiser: Denoiser,
+    strength: float,
+    scratch: Scratch,
+    into: images.Array,
+    before_tile: Callable[[], None],
 ) -> str:
     """Cyan, magenta and yellow are the negative of red, green and blue, and black is a grayscale picture of its own. A
     way through RGB would lose how black is shared out between the inks."""
@@ -95,7 +132,8 @@ def _denoise_inks(
         np.subtract(white, pixels[rows], out=light[rows])
         release(light)
     models = [
-        denoiser.denoise(light[..., inks], strength, into=into[..., inks]).model for inks in (slice(3), slice(3, 4))
+        denoiser.denoise(light[..., inks], strength, into[..., inks], before_tile).model
+        for inks in (slice(3), slice(3, 4))
     ]
     for rows in bands(into):
         np.subtract(white, into[rows], out=into[rows])

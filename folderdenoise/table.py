@@ -21,7 +21,9 @@ class Row:
     ``psnr`` to ``mae`` compare the denoised pixels, before they are stored, with the reference, data range 1;
     ``psnr_gain`` and ``ssim_gain`` are those less the input's own. ``seconds`` is the time of the whole file, all its
     pages, from opening to publishing. ``pages`` is how many pages, and so rows, the file has; ``model_sha256`` is the
-    hash of the model's graph. None is an empty cell.
+    hash of the model's graph. ``flat_noise_before`` and ``flat_noise_after`` in 8-bit levels, ``structure_removed``
+    from 0 to 1 and ``estimated_psnr_gain`` in dB, if asked for, are what ``evidence.py`` finds. ``source_folder`` is
+    the absolute path of the input folder, below which the file is ``file``. None is an empty cell.
     """
 
     file: str
@@ -52,6 +54,11 @@ class Row:
     notes: str = ""
     pages: int = 1
     model_sha256: str | None = None
+    flat_noise_before: float | None = None
+    flat_noise_after: float | None = None
+    structure_removed: float | None = None
+    estimated_psnr_gain: float | None = None
+    source_folder: str | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -67,6 +74,10 @@ _DECIMALS = {
     "ssim_gain": 6,
     "seconds": 3,
     "megapixels_per_second": 3,
+    "flat_noise_before": 2,
+    "flat_noise_after": 2,
+    "structure_removed": 3,
+    "estimated_psnr_gain": 2,
 }
 
 
@@ -106,6 +117,7 @@ class Record(NamedTuple):
     settings: str
     models: tuple[tuple[int, str], ...]
     is_whole: bool
+    source_folder: str
 
 
 class Group(NamedTuple):
@@ -117,8 +129,8 @@ class Group(NamedTuple):
 
     def record(self) -> Record:
         """The same, in short. Raises ValueError where a cell is not what its column says."""
-        first = dict(zip(COLUMNS, self.rows[0], strict=False))
         pages = [dict(zip(COLUMNS, row, strict=False)) for row in self.rows]
+        first = pages[0]
         models = {
             (int(page["channels"]), sys.intern(page.get("model_sha256", ""))) for page in pages if page["channels"]
         }
@@ -131,14 +143,15 @@ class Group(NamedTuple):
             settings=sys.intern(first["settings"]),
             models=_shared(tuple(sorted(models))),
             is_whole=self.is_whole,
+            source_folder=sys.intern(first.get("source_folder", "")),
         )
 
     @property
     def is_whole(self) -> bool:
         """Whether there is a row for each page."""
-        pages = dict(zip(COLUMNS, self.rows[0], strict=False)).get("pages")
+        first = self.rows[0]
         # Tables from before that column cannot tell.
-        return not pages or pages == str(len(self.rows))
+        return len(first) <= _PAGES or first[_PAGES] in ("", str(len(self.rows)))
 
 
 def key_of(relative: str) -> str:
@@ -198,6 +211,7 @@ def _integer(cell: str) -> int | None:
 
 
 _FIRST_COLUMNS = COLUMNS.index("notes") + 1
+_PAGES = COLUMNS.index("pages")
 _models: dict[tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]] = {}
 
 

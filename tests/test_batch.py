@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from folderdenoise import pages
+from folderdenoise import evidence, pages
 from folderdenoise.batch import Outcome, Settings, process_file, run_batch
 from folderdenoise.engine import Denoiser
 from folderdenoise.errors import ModelError, OutputError
@@ -43,6 +44,43 @@ def test_the_result_is_what_the_model_makes_of_the_pixels(tmp_path: Path) -> Non
     assert row.noise_before == pytest.approx(20, rel=0.2)
     assert row.noise_after is not None
     assert row.noise_after < row.noise_before / 2
+
+
+@pytest.mark.usefixtures("zoo_dir")
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_row_has_the_evidence_and_if_asked_the_estimate(tmp_path: Path, mode: str, strength: float) -> None:
+    channels = {"L": 1, "RGB": 3, "CMYK": 4}[mode]
+    image = pictures.noisy(pictures.scene(192, 256, channels), 20)
+    task = _task(tmp_path, "a.tif")
+    task.source.parent.mkdir()
+    Image.frombytes(mode, (256, 192), image.tobytes()).save(task.source)
+    row = process_file(task, Denoiser(precision="f32"), Settings(strength=strength)).rows[0]
+    assert row.flat_noise_before == pytest.approx(20, rel=0.1)
+    assert row.flat_noise_after is not None
+    assert row.flat_noise_after < row.flat_noise_before * (0.7 if strength < 1 else 0.4)
+    image, result = (pixels.reshape(192, 256, channels) for pixels in (image, pictures.load(task.output)))
+    assert row.structure_removed == pytest.approx(evidence.residual_structure(image, result))
+    assert row.estimated_psnr_gain is None
+    row = process_file(task, Denoiser(precision="f32"), Settings(strength=strength, estimate=True)).rows[0]
+
+    def denoise(pixels: np.ndarray, strength: float) -> np.ndarray:
+        # At the edge the inks, which are denoised as light, see another zero.
+        edge = float(channels == 4)
+        means = cv2.blur(pixels - edge, (5, 5), borderType=cv2.BORDER_CONSTANT).reshape(pixels.shape) + edge
+        return pixels + strength * (means - pixels)
+
+    assert row.estimated_psnr_gain == pytest.approx(evidence.estimated_gain(image, denoise, strength), abs=0.01)
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_a_page_without_shades_has_no_evidence(tmp_path: Path) -> None:
+    task = _task(tmp_path, "a.tif")
+    task.source.parent.mkdir()
+    Image.fromarray(pictures.scene(192, 256, 1) > 128).save(task.source)
+    row = process_file(task, Denoiser(), Settings(estimate=True)).rows[0]
+    assert row.status == "done"
+    assert (row.flat_noise_before, row.structure_removed, row.estimated_psnr_gain) == (None, None, None)
 
 
 @pytest.mark.usefixtures("zoo_dir")

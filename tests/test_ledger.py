@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def test_the_header_is_the_contract(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.csv").read_text().strip() == (
         "file,page,status,output,width,height,channels,bit_depth,model,strength,noise_before,noise_after,psnr,ssim,"
         "mse,mae,psnr_gain,ssim_gain,seconds,megapixels_per_second,source_bytes,source_mtime_ns,source_sha256,"
-        "settings,finished_at,notes,pages,model_sha256"
+        "settings,finished_at,notes,pages,model_sha256,flat_noise_before,flat_noise_after,structure_removed,"
+        "estimated_psnr_gain,source_folder"
     )
 
 
@@ -78,6 +80,34 @@ def test_a_crash_at_any_byte_leaves_whole_rows(tmp_path: Path) -> None:
         with Ledger(path) as table:
             table.append([Row(file="third.png")])
         assert [row["file"] for row in read(path)] == ["third.png"], cut
+
+
+def test_rows_are_on_the_disk_when_they_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.csv"
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    with Ledger(path) as table:
+        for name in ("a.png", "b.png"):
+            table.append([Row(file=name)])
+            assert sizes[-1] == path.stat().st_size
+
+
+def test_a_disk_that_takes_half_a_row_leaves_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.csv"
+    with Ledger(path) as table:
+        table.append([Row(file="a.png")])
+        before = path.read_bytes()
+        write = os.write
+
+        def fill_up(descriptor: int, data: memoryview) -> int:
+            if len(data) < 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[: len(data) // 2])
+
+        monkeypatch.setattr(os, "write", fill_up)
+        with pytest.raises(OutputError, match="disk is full"):
+            table.append([Row(file="b.png")])
+        assert path.read_bytes() == before
 
 
 def test_a_file_done_again_keeps_one_set_of_rows(tmp_path: Path) -> None:
