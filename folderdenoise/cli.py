@@ -17,7 +17,7 @@ from .errors import FolderDenoiseError
 from .options import Choices, job_options
 
 if TYPE_CHECKING:
-    from .job import Listener
+    from .job import Listener, Order
     from .zoo import ModelCard
 
 _INTERRUPTED = 130
@@ -46,7 +46,10 @@ def main() -> None:
     folderdenoise run ./scans                     results in ./scans-denoised
     folderdenoise run ./scans --dry-run           what would be done
     folderdenoise watch ./inbox                   the same for all that arrives
+    folderdenoise report ./scans-denoised         what came out, as a page
+    folderdenoise compare ./scans-denoised ./clean
     folderdenoise models                          which models there are
+    folderdenoise gui                             the same in a window
 
     Exit codes: 0 all done; 1 some files failed, the rest is done; 2 wrong usage; 4 output not writable or disk full;
     5 model missing or damaged; 130 interrupted, everything finished is kept.
@@ -55,7 +58,8 @@ def main() -> None:
 
 @main.command()
 @job_options
-def run(choices: Choices) -> None:
+@click.option("--report", is_flag=True, help="Write report.html beside the results: what was done, what to look at.")
+def run(choices: Choices, report: bool) -> None:
     """Denoise INPUT, a folder (with its sub-folders) or one file.
 
     Writes the same tree of files, denoised, and a metrics.csv with one row for each image. Originals are never
@@ -69,7 +73,18 @@ def run(choices: Choices) -> None:
         return
     with _listening(choices) as listener:
         code = job.run(choices.order, choices.selection, listener)
+        if report and code != _INTERRUPTED:
+            _report_run(choices.order, listener)
     _leave(code)
+
+
+def _report_run(order: Order, listener: Listener) -> None:
+    from .report import write_report
+    from .tree import METRICS_NAME
+
+    # Where there was nothing to do there may be no table yet.
+    if (order.out / METRICS_NAME).exists():
+        listener.noted(f"Report: {write_report(order.out, order.source)}")
 
 
 @main.command()
@@ -108,7 +123,7 @@ def watch(
     more. Ends with Ctrl-C (exit code 130) or SIGTERM (0).
     """
     from . import watch as room
-    from .inbox import Habits
+    from .habits import Habits
 
     if choices.dry_run:
         _show_plan(choices)
@@ -117,6 +132,64 @@ def watch(
     with _listening(choices) as listener:
         code = room.watch(choices.order, choices.selection, habits, listener)
     _leave(code)
+
+
+@main.command()
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--originals",
+    type=click.Path(path_type=Path, exists=True),
+    help="The folder that was denoised. Default: where it was, or OUT without its -denoised.",
+)
+def report(out: Path, originals: Path | None) -> None:
+    """Write report.html into OUT, the output folder of a run.
+
+    One page that needs no network: totals, distributions, which files deserve a look and why, before and after under
+    a slider, what failed, and a table of all files.
+    """
+    from .codecs.picture import shown
+    from .report import write_report
+
+    click.echo(f"Report: {shown(write_report(out, originals))}")
+
+
+@main.command()
+@click.argument("a", metavar="A", type=click.Path(path_type=Path))
+@click.argument("b", metavar="B", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write a page with both under sliders here (.html).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2000.0,
+    show_default=True,
+    help="Refuse larger images: a guard against decompression bombs.",
+)
+def compare(a: Path, b: Path, out: Path | None, as_json: bool, max_megapixels: float) -> None:
+    """Compare A with the reference B, two files or two folders: PSNR, SSIM, MSE and MAE of each page.
+
+    In folders, files are matched by their relative path, else by the same without the suffix. What has no partner or
+    another size is a failed row; the exit code is then 1.
+    """
+    from . import compare as room
+    from .console import ScoreTable, shown
+
+    if out is not None:
+        room.check_target(out)
+    pairs, left_alone = room.find_pairs(a, b)
+    for words in left_alone:
+        click.echo(f"Warning: left alone: {shown(words)}", err=True)
+    table = ScoreTable(as_json=as_json)
+    rows = []
+    for pair in pairs:
+        compared = room.compare(pair, max_megapixels)
+        table.add(compared)
+        rows += compared
+    means = room.means(rows)
+    table.finish(means)
+    if out is not None:
+        click.echo(f"Report: {shown(room.write_page(out, (a, b), pairs, rows))}", err=as_json)
+    click.get_current_context().exit(1 if means.failed else 0)
 
 
 def _show_plan(choices: Choices) -> None:
@@ -152,6 +225,15 @@ def _leave_at_once(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, metavar="[PATHS]...", type=click.Path(exists=True, path_type=Path))
+def gui(paths: tuple[Path, ...]) -> None:
+    """Open the window, with the files and folders PATHS in its list."""
+    from .desktop import app
+
+    click.get_current_context().exit(app.run(paths))
 
 
 @main.command()
@@ -211,3 +293,19 @@ def _measured(metric: dict[str, Any]) -> str:
         f"PSNR {metric['psnr_noisy']:.2f} -> {metric['psnr']:.2f} dB, "
         f"SSIM {metric['ssim_noisy']:.4f} -> {metric['ssim']:.4f}"
     )
+
+
+@main.command()
+def doctor() -> None:
+    """Show what this machine has and how fast each of it denoises, in ten seconds."""
+    from . import doctor as room
+
+    for key, value in room.machine().items():
+        click.echo(f"{key:<10} {value}")
+    found = []
+    for trial in room.trials():
+        found.append(trial)
+        rate = trial.megapixels_per_second
+        result = f"{rate:.2f} megapixels/s" if rate else f"does not work: {trial.fault}"
+        click.echo(f"{trial.model:<10} {trial.device.name:<5} {trial.precision:<5} {result}  {trial.device.title}")
+    click.echo(room.used(found))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console as RichConsole
@@ -22,6 +24,9 @@ from rich.text import Text
 from .batch import Outcome, Report
 from .folder import Plan
 from .job import Listener
+
+if TYPE_CHECKING:
+    from .compare import Compared, Means
 
 
 class Console:
@@ -173,6 +178,40 @@ class _Bar:
         elapsed = self._progress.tasks[0].elapsed or 0.0
         rate = self._megapixels / elapsed if elapsed > 0 else 0.0
         self._progress.update(self._task, advance=1, done=self._megapixels, rate=rate)
+
+
+class ScoreTable:
+    """Shows a comparison: a line for each page as it comes, the means at the end; JSON lines for scripts."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        if not as_json:
+            click.echo(f"{'PSNR':>7} {'SSIM':>7} {'MSE':>9} {'MAE':>8}  file")
+
+    def add(self, rows: Sequence[Compared]) -> None:
+        """The pages of a pair, or why it failed."""
+        first = rows[0]
+        if self._as_json:
+            pages = [asdict(row) for row in rows]
+            click.echo(_json({"file": first.file, "status": first.status, "pages": pages}))
+        if first.status == "failed":
+            click.echo(f"failed: {shown(first.notes)}", err=True)
+            return
+        for row in rows if not self._as_json else ():
+            page = f", page {row.page}" if row.pages > 1 else ""
+            click.echo(f"{_scores(row)}  {shown(row.file)}{page}")
+
+    def finish(self, means: Means) -> None:
+        """The means."""
+        pages = f"{means.pages} page{'' if means.pages == 1 else 's'}"
+        identical = f" ({means.identical} identical, not in the mean PSNR)" if means.identical else ""
+        failed = f"; {means.failed} failed" if means.failed else ""
+        click.echo(f"{_scores(means)}  mean of {pages}{identical}{failed}", err=self._as_json)
+
+
+def _scores(row: Compared | Means) -> str:
+    cells = ((row.psnr, 7, 2), (row.ssim, 7, 4), (row.mse, 9, 6), (row.mae, 8, 5))
+    return " ".join(f"{'-' if value is None else f'{value:.{places}f}':>{width}}" for value, width, places in cells)
 
 
 def describe(outcome: Outcome, *, verbose: bool) -> str:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.stats import pearsonr, spearmanr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from . import models, pictures
@@ -25,7 +26,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
     def load(name: str) -> ModuleType:
-        for module in ("peers", "quality", "speed", "crops"):
+        for module in ("peers", "quality", "speed", "crops", "evidence", "evidence_tables"):
             monkeypatch.delitem(sys.modules, module, raising=False)
         return __import__(name)
 
@@ -252,3 +253,84 @@ def test_crops_says_what_is_wrong_with_a_place(
     assert result.exit_code != 0
     assert words in result.output
     assert not (tmp_path / "sheet.png").exists()
+
+
+class TestEvidence:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for index in range(3):
+            pictures.save(tmp_path / "clean" / f"{index}.png", pictures.scene(96 + 16 * index, 128, seed=index))
+        return tmp_path / "clean"
+
+    def test_figures_are_what_an_independent_computation_gives(
+        self, script: Any, zoo_dir: Path, tmp_path: Path, folder: Path
+    ) -> None:
+        pictures.save(tmp_path / "real/clean/a.png", pictures.scene(96, 128, seed=5))
+        pictures.save(tmp_path / "real/noisy/a.png", pictures.noisy(pictures.scene(96, 128, seed=5), 20))
+        out = tmp_path / "figures.json"
+        shown = run(
+            script("evidence"),
+            *("--images", folder, "--real", tmp_path / "real", "--sigma", 10, "--sigma", 25, "--json", out),
+            *("--models", "rgb-leaky,gray-leaky", "--photograph", "200x150"),
+        )
+        record = json.loads(out.read_text("utf-8"))
+        gains = {(r["model"], r["noise"], r["file"], r["strength"]): r for r in record["gains"]}
+        assert len(gains) == len(record["gains"]) == 2 * (2 * 3 + 1) * 2
+        clean = pictures.scene(112, 128, seed=1)
+        noise = np.random.default_rng(1).normal(size=clean.shape) * 25
+        noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+        gain = psnr_ssim(blurred(noisy), clean)[0] - psnr_ssim(noisy, clean)[0]
+        row = gains["rgb-leaky", "25", "1.png", 1.0]
+        assert row["gain"] == pytest.approx(gain, abs=0.02)
+        assert row["true_noise"] == pytest.approx(np.sqrt(np.mean((noisy.astype(float) - clean) ** 2)))
+        assert row["flat"] == pytest.approx(25, rel=0.1)
+        assert (row["seen"], row["stein"]) == (None, None)  # the blur does not say how strong the noise is
+        halved = np.rint((noisy.astype(float) + blurred(noisy)) / 2)
+        gain = psnr_ssim(halved, clean.astype(float))[0] - psnr_ssim(noisy, clean)[0]
+        assert gains["rgb-leaky", "25", "1.png", 0.5]["gain"] == pytest.approx(gain, abs=0.02)
+        layers = {(r["method"], r["noise"], r["file"]): r for r in record["removed"]}
+        blur = cv2.GaussianBlur(noisy, (0, 0), 1.5).astype(float)
+        taken = clean - cv2.GaussianBlur(clean, (0, 0), 1.5).astype(float)
+        share = np.mean(taken**2) / np.mean((noisy - blur) ** 2)
+        assert layers["Gaussian blur 1.5 px", "25", "1.png"]["detail"] == pytest.approx(share, abs=0.02)
+        for table in shown.split("\n\n"):
+            lines = [line for line in table.splitlines() if line.startswith("|")]
+            assert len({line.count("|") for line in lines}) <= 1, table
+        estimate = np.mean([gains["gray-leaky", "25", f"{index}.png", 1.0]["estimate"] for index in range(3)])
+        assert any(
+            line.startswith("| `gray-leaky` | 25 |") and f"| {estimate:.2f} |" in line for line in shown.split("\n")
+        )
+        assert "| `rgb-leaky` | 200×150 |" in shown
+
+    def test_count_takes_so_many_images_evenly(self, script: Any, zoo_dir: Path, tmp_path: Path, folder: Path) -> None:
+        out = tmp_path / "figures.json"
+        run(
+            script("evidence"),
+            *("--images", folder, "--sigma", 10, "--models", "rgb-leaky", "--count", 2, "--photograph", "64x64"),
+            *("--json", out),
+        )
+        assert len({row["file"] for row in json.loads(out.read_text("utf-8"))["gains"]}) == 2
+
+    def test_steins_estimate_is_right_for_white_noise_of_known_strength(self, script: Any) -> None:
+        clean = pictures.scene(192, 256)
+        noisy = pictures.noisy(clean, 15)
+        denoised = cv2.addWeighted(noisy, 0.5, cv2.blur(noisy, (5, 5)), 0.5, 0)
+        estimate = script("evidence").stein(noisy, denoised, lambda x: (x + cv2.blur(x, (5, 5))) / 2, 15 / 255)
+        gain = psnr_ssim(denoised, clean)[0] - psnr_ssim(noisy, clean)[0]
+        assert estimate == pytest.approx(gain, abs=0.3)
+
+    def test_correlations_are_those_of_scipy(self, script: Any) -> None:
+        pairs = [(1.0, 2.0), (2.0, 2.5), (3.0, 9.0), (5.0, 1.0), (8.0, None)]
+        first, second = zip(*pairs[:-1], strict=True)
+        cells = f"{pearsonr(first, second)[0]:.2f} | {spearmanr(first, second)[0]:.2f}"
+        script("evidence")
+        assert sys.modules["evidence_tables"].correlations(pairs) == cells
+        assert sys.modules["evidence_tables"].correlations(pairs[3:]) == "- | -"
+
+    def test_results_of_one_image_are_told_apart_and_of_others_not_compared(self, script: Any) -> None:
+        script("evidence")
+        tables = sys.modules["evidence_tables"]
+        figures = [("a", 0.1, 0.2), ("a", 0.2, 0.3), ("a", 0.3, 0.1), ("a", 0.9, None), ("b", 0.0, 0.9)]
+        rows = [tables.Removed("m", "10", file, False, detail, structure) for file, detail, structure in figures]
+        assert tables.told_apart(rows) == "33 %"
+        assert tables.told_apart(rows[3:]) == "-"

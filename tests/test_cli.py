@@ -135,6 +135,13 @@ def test_a_reference_fills_the_scores(scans: Path, tmp_path: Path) -> None:
     assert "no reference" in rows["box/b.tif"]["notes"]
 
 
+def test_an_estimate_is_made_where_it_is_asked_for(scans: Path) -> None:
+    _run("run", scans, "--estimate")
+    gains = {name: row["estimated_psnr_gain"] for name, row in _rows(scans.with_name("scans-denoised")).items()}
+    assert gains.pop("box/bad.jpg") == ""
+    assert all(0 < float(gain) < 20 for gain in gains.values())
+
+
 def test_include_exclude_and_no_recursive(scans: Path, tmp_path: Path) -> None:
     for options, expected in (
         (("--no-recursive",), {"a.png"}),

@@ -62,6 +62,7 @@ def test_the_wheel_holds_tool_workshop_and_models(wheel: Path) -> None:
         assert f"folderdenoise/models/{model}/model.onnx" in names
         assert f"folderdenoise/models/{model}/card.json" in names
     assert "train/recipes.py" in names
+    assert {f"folderdenoise/report/report.{suffix}" for suffix in ("html.j2", "css", "js")} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
 
 
