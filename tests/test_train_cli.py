@@ -69,7 +69,7 @@ def test_fit_writes_a_model_that_the_tool_runs(
     folder, done = workplace
     assert done.returncode == 0, done.stderr
     assert "wrote zoo/gray-mse" in done.stdout.replace(os.sep, "/")
-    assert re.search(r"^43/43 .*val_loss", done.stdout, re.MULTILINE)  # 5400 images in batches of 128
+    assert re.search(r"^85/85 .*val_loss", done.stdout, re.MULTILINE)  # 5400 images in batches of 64
     assert "Traceback" not in done.stderr
     assert {path.name for path in (folder / "zoo" / "gray-mse").iterdir()} == {
         "card.json",
