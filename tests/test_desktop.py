@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from . import models, pictures
 from .conftest import why_no_qt
@@ -595,6 +596,8 @@ def test_thumbnails_come_for_all_kinds_of_files(qtbot: QtBot, tmp_path: Path) ->
     thumbs = Thumbs()
     model = EntryModel(thumbs)
     paths = [pictures.save(tmp_path / f"a{suffix}", pictures.scene()) for suffix in (".jpg", ".bmp", ".webp", ".ppm")]
+    paths.append(tmp_path / "zstd.tif")  # of which libvips' wheels make black, without a word
+    Image.fromarray(pictures.scene()).save(paths[-1], compression="zstd")
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     model.put(Entry(path, tmp_path, path) for path in (*paths, broken))
@@ -605,6 +608,7 @@ def test_thumbnails_come_for_all_kinds_of_files(qtbot: QtBot, tmp_path: Path) ->
         pixmap = thumbs.get(path)
         assert pixmap is not None
         assert (pixmap.width(), pixmap.height()) == (64, 48)
+        assert pixmap.toImage().pixelColor(32, 24).lightness() > 20
         entry = model.entry(path)
         assert entry is not None
         assert (entry.width, entry.height) == (64, 48)

@@ -122,7 +122,12 @@ def _by_vips(source: Path) -> tuple[QImage, int, int]:
         width, height = height, width
     if width * height > _MOST_MEGAPIXELS * 1e6 and source.suffix.lower() not in (".jpg", ".jpeg"):
         return QImage(), width, height
-    small = pyvips.Image.thumbnail_source(stream, SIDE, height=SIDE, size="down")
+    if source.suffix.lower() in (".tif", ".tiff"):
+        # What libvips cannot decompress is an error only so; as a thumbnail of its source it is black.
+        strict = pyvips.Image.new_from_source(stream, "", fail_on="error")
+        small = strict.thumbnail_image(SIDE, height=SIDE, size="down")
+    else:
+        small = pyvips.Image.thumbnail_source(stream, SIDE, height=SIDE, size="down")
     small = small.colourspace("srgb").cast("uchar")
     if not small.hasalpha():
         small = small.bandjoin(255)
