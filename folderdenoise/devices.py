@@ -42,6 +42,12 @@ def available() -> list[Device]:
     return [cpu(), *_intel_cards(), *_onnxruntime_cards()]
 
 
+def check(wish: str) -> None:
+    """Raise UsageError for a word that is no device."""
+    if wish not in WISHES:
+        raise UsageError(f"device must be one of {', '.join(WISHES)}. Received: {wish!r}")
+
+
 def choose(wish: Wish) -> tuple[Device, str | None]:
     """The device for a wish, and a sentence if it is not the one that was wished for.
 
@@ -49,8 +55,7 @@ def choose(wish: Wish) -> tuple[Device, str | None]:
     it used. Intel's graphics are taken when asked for: those inside a processor are often slower than it. Raises
     UsageError for a word that is no device.
     """
-    if wish not in WISHES:
-        raise UsageError(f"device must be one of {', '.join(WISHES)}. Received: {wish!r}")
+    check(wish)
     if wish == "cpu":
         return cpu(), None
     found = list(_onnxruntime_cards())

@@ -16,7 +16,7 @@ from .devices import Device
 from .engine import AUTO_MODELS
 from .errors import ModelError
 from .graphs import AnyGraph, compiled
-from .runtime import has_bf16
+from .runtime import feed_for, has_bf16
 
 SIDE = 512
 """Side in pixels of the square that the network is timed on."""
@@ -86,9 +86,7 @@ def _precisions(device: Device) -> list[str]:
 def _rate(graph: AnyGraph, seconds: float) -> float:
     """Megapixels a second over about ``seconds``, without the first inference, which sets things up."""
     image = np.random.default_rng(0).random((1, SIDE, SIDE, graph.card.channels), np.float32)
-    feed = {"image": image}
-    if graph.card.has_strength:
-        feed["strength"] = np.asarray(1, np.float32)
+    feed = feed_for(graph.card, image)
     graph.infer(feed)
     count, started = 0, time.perf_counter()
     while count == 0 or time.perf_counter() - started < seconds:

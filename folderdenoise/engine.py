@@ -13,6 +13,7 @@ from . import quality, zoo
 from .devices import Device, Wish
 from .errors import ImageInputError, SuspectResultError, UsageError
 from .graphs import AnyGraph, Graphs, Precision
+from .runtime import feed_for
 from .scratch import bands, release
 from .tiles import Floats, Pixels, denoise_tiled
 from .zoo import ModelCard
@@ -230,10 +231,7 @@ class _Network:
         if self._before_tile is not None:
             self._before_tile()
         card = self._graph.card
-        feed = {"image": self._to_model(tile)}
-        if card.has_strength:
-            feed["strength"] = np.asarray(self._strength, np.float32)
-        outputs = self._graph.infer(feed)
+        outputs = self._graph.infer(feed_for(card, self._to_model(tile), self._strength))
         if not np.isfinite(outputs["denoised"]).all():
             raise SuspectResultError(f"{card.name}: the result has NaN or infinite values. {_SUSPECT_ADVICE}")
         if "noise_level" in outputs:

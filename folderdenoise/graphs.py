@@ -11,7 +11,7 @@ from . import devices
 from .devices import Device, Wish
 from .errors import ModelError, UsageError
 from .onnx_graph import OnnxGraph
-from .runtime import Graph, has_bf16
+from .runtime import Graph, feed_for, has_bf16
 from .zoo import REPAIR, ModelCard
 
 Precision = Literal["auto", "f32", "bf16"]
@@ -35,8 +35,7 @@ class Graphs:
     def __init__(self, probe: ModelCard, precision: Precision, threads: int | None, device: Wish) -> None:
         if precision not in ("auto", "f32", "bf16"):
             raise UsageError(f"precision must be auto, f32 or bf16. Received: {precision!r}")
-        if device not in devices.WISHES:
-            raise UsageError(f"device must be one of {', '.join(devices.WISHES)}. Received: {device!r}")
+        devices.check(device)
         if device in ("gpu", "cuda") and precision == "bf16":
             raise UsageError("Graphics cards compute in f32 here. Leave out the precision bf16, or the device.")
         self._probe = probe
@@ -94,7 +93,5 @@ class Graphs:
         """Compute something small there. Raises ModelError."""
         card = self._probe
         side = 8 * card.size_multiple
-        feed = {"image": np.zeros((1, side, side, card.channels), np.float32)}
-        if card.has_strength:
-            feed["strength"] = np.asarray(1, np.float32)
-        compiled(card, "f32", self._threads, device).infer(feed)
+        image = np.zeros((1, side, side, card.channels), np.float32)
+        compiled(card, "f32", self._threads, device).infer(feed_for(card, image))

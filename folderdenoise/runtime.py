@@ -108,6 +108,14 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
+def feed_for(card: ModelCard, image: Floats, strength: float = 1.0) -> dict[str, Floats]:
+    """What a graph of ``card`` is given: ``image`` (N, h, w, C) float32, and ``strength`` where it takes one."""
+    feed = {"image": image}
+    if card.has_strength:
+        feed["strength"] = np.asarray(strength, np.float32)
+    return feed
+
+
 def check_ports(card: ModelCard, inputs: list[list[str]], outputs: list[list[str]]) -> None:
     """Raise ModelError unless a graph's inputs and outputs, each with its names, are those of its card."""
     if not (_have_names(inputs, card.inputs) and _have_names(outputs, card.outputs)):
