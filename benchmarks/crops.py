@@ -7,7 +7,8 @@ A place is a comma-separated list of ``key=value``: ``noisy=FILE`` or ``clean=FI
 (left and top, in pixels), ``size`` (side), and optionally ``label``. With ``clean`` alone, Gaussian noise of ``sigma``
 is added as the first image of a folder gets it in ``quality.py``, clipped and rounded to 8 bits. With ``noisy``,
 ``sigma`` is what the classical methods are told; without it they are told the wavelet estimate. Whole images are
-denoised and then cropped. Where there is a clean version, the labels give the PSNR of the crop.
+denoised as stored, turned upright by their EXIF orientation, and then cropped. Where there is a clean version, the
+labels give the PSNR of the crop.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from peers import Method, Pixels, find_methods, read_pixels
 
-from folderdenoise import quality
+from folderdenoise import images, quality
 from folderdenoise.errors import FolderDenoiseError, UsageError
+from folderdenoise.screen import Turn
 from train.evaluate import add_noise, eight_bits
 
 KEYS = ("noisy", "clean", "sigma", "x", "y", "size", "label")
@@ -35,7 +37,7 @@ PAPER, INK = 255, 0
 
 @dataclass(frozen=True)
 class Place:
-    """A square of an image: ``x`` and ``y`` its left and top, ``size`` its side in pixels. See the module."""
+    """A square of an upright image: ``x`` and ``y`` its left and top, ``size`` its side in pixels. See the module."""
 
     noisy: Path | None
     clean: Path | None
@@ -77,7 +79,7 @@ class Place:
 
 
 def versions(place: Place, methods: list[Method]) -> dict[str, NDArray[np.uint8]]:
-    """The whole image of a place: noisy, by each method, and clean if there is one."""
+    """The whole image of a place, upright: noisy, by each method, and clean if there is one."""
     clean = read_pixels(place.clean) if place.clean else None
     if place.noisy:
         noisy = read_pixels(place.noisy)
@@ -87,7 +89,10 @@ def versions(place: Place, methods: list[Method]) -> dict[str, NDArray[np.uint8]
         noisy = add_noise(clean, place.sigma, 0, "files")
     sigma = (quality.noise_level(noisy) or 0.0) if place.sigma is None else place.sigma
     columns = {"noisy": noisy} | {method.name: eight_bits(method.denoise(noisy, sigma)) for method in methods}
-    return columns if clean is None else columns | {"clean": clean}
+    if clean is not None:
+        columns["clean"] = clean
+    turn = Turn.of(images.read(place.noisy or place.clean).pages[0].metadata.orientation)
+    return {name: np.ascontiguousarray(turn(image)) for name, image in columns.items()}
 
 
 def row_of(place: Place, columns: dict[str, NDArray[np.uint8]], zoom: int) -> NDArray[np.uint8]:

@@ -39,9 +39,15 @@ CASES = {
         "tiled.tif", 32768, 32768, 1, lambda image, path: image.tiffsave(path, tile=True, compression="deflate"), 1536
     ),
     "rgb-tiff": Case("rgb.tif", 25600, 20480, 3, lambda image, path: image.tiffsave(path, compression="lzw"), 1536),
+    "signed-tiff": Case("signed.tif", 20480, 20480, 1, lambda image, path: _signed(image).tiffsave(path), 1536),
     "jpeg": Case("photo.jpg", 16000, 12500, 3, lambda image, path: image.jpegsave(path, Q=90), 2560),
     "png": Case("scan.png", 16000, 12500, 3, lambda image, path: image.pngsave(path, compression=1), 2560),
 }
+
+
+def _signed(image: pyvips.Image) -> pyvips.Image:
+    """As a tomograph stores it: 16 bits with a sign."""
+    return (image * 16 - 1024).cast("short")
 
 
 def scene(case: Case) -> pyvips.Image:

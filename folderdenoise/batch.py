@@ -24,6 +24,7 @@ from .errors import (
 from .folder import Task
 from .pages import Settings as Settings
 from .publish import Gate
+from .resources import Room
 from .table import Row
 
 log = logging.getLogger(__name__)
@@ -147,11 +148,14 @@ def run_batch(
     on_outcome: Callable[[Outcome], None],
     *,
     jobs: int,
+    room: Room | None = None,
     stop: threading.Event | None = None,
     go: threading.Event | None = None,
     on_tick: Callable[[], None] | None = None,
 ) -> None:
     """Process ``tasks`` with ``jobs`` files under way at once; ``on_outcome`` is called in this thread, file by file.
+
+    Files wait for their memory in ``room``, if that is given.
 
     ``stop`` ends the run: files under way have GRACE_SECONDS to be done, then they are abandoned, and nothing of them
     is published. While ``go`` is not set, the run is paused: files under way wait before their next tile. Errors that
@@ -164,7 +168,10 @@ def run_batch(
     def work(task: Task) -> Outcome:
         with gate.enter():
             gate.step()
-            return process_file(task, denoiser, settings)
+            if room is None:
+                return process_file(task, denoiser, settings)
+            with room.taken(pages.memory_needed(task.source, settings), gate.step):
+                return process_file(task, denoiser, settings)
 
     remaining = iter(tasks)
     pending: set[Future[Outcome]] = set()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .errors import FolderDenoiseError
 from .options import Choices, job_options
 
 if TYPE_CHECKING:
+    from .folder import Plan, Selection
     from .job import Listener, Order
     from .zoo import ModelCard
 
@@ -52,14 +53,20 @@ def main() -> None:
     folderdenoise gui                             the same in a window
 
     Exit codes: 0 all done; 1 some files failed, the rest is done; 2 wrong usage; 4 output not writable or disk full;
-    5 model missing or damaged; 130 interrupted, everything finished is kept.
+    5 model missing or damaged; 6 the cluster is lost; 130 interrupted, everything finished is kept.
     """
 
 
 @main.command()
 @job_options
 @click.option("--report", is_flag=True, help="Write report.html beside the results: what was done, what to look at.")
-def run(choices: Choices, report: bool) -> None:
+@click.option(
+    "--cluster",
+    metavar="ADDRESS|local",
+    help="Let the workers of a Dask cluster do the files: that of a scheduler's ADDRESS, or one of this machine's own. "
+    "INPUT and --out may then be URLs, like s3://bucket/scans.",
+)
+def run(choices: Choices, report: bool, cluster: str | None) -> None:
     """Denoise INPUT, a folder (with its sub-folders) or one file.
 
     Writes the same tree of files, denoised, and a metrics.csv with one row for each image. Originals are never
@@ -68,11 +75,17 @@ def run(choices: Choices, report: bool) -> None:
     """
     from . import job
 
+    if cluster is not None:
+        from .cluster import run as room
+
     if choices.dry_run:
-        _show_plan(choices)
+        _show_plan(choices, job.plan if cluster is None else room.plan)
         return
     with _listening(choices) as listener:
-        code = job.run(choices.order, choices.selection, listener)
+        if cluster is not None:
+            code = room.run(choices.order, choices.selection, listener, cluster)
+        else:
+            code = job.run(choices.order, choices.selection, listener)
         if report and code != _INTERRUPTED:
             _report_run(choices.order, listener)
     _leave(code)
@@ -122,11 +135,12 @@ def watch(
     too; a watch that is started again goes on where it was, and --retry-failed takes files that failed before once
     more. Ends with Ctrl-C (exit code 130) or SIGTERM (0).
     """
+    from . import job
     from . import watch as room
     from .habits import Habits
 
     if choices.dry_run:
-        _show_plan(choices)
+        _show_plan(choices, job.plan)
         return
     habits = Habits(settle, poll, existing, once, move_done, move_failed, health)
     with _listening(choices) as listener:
@@ -192,12 +206,11 @@ def compare(a: Path, b: Path, out: Path | None, as_json: bool, max_megapixels: f
     click.get_current_context().exit(1 if means.failed else 0)
 
 
-def _show_plan(choices: Choices) -> None:
-    from . import job
+def _show_plan(choices: Choices, plan: Callable[[Order, Selection], Plan]) -> None:
     from .console import Console
 
     console = Console(as_json=choices.as_json, verbose=choices.verbose, quiet=choices.quiet)
-    console.show_plan(job.plan(choices.order, choices.selection))
+    console.show_plan(plan(choices.order, choices.selection))
 
 
 @contextlib.contextmanager

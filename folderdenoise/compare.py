@@ -14,6 +14,7 @@ from . import images, quality
 from .errors import FolderDenoiseError, UnreadableImageError, UsageError
 from .images import EXTENSIONS
 from .scratch import Scratch
+from .table import Row
 from .tree import Found, Tree
 
 
@@ -192,11 +193,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def write_page(target: Path, sides: tuple[Path, Path], pairs: Sequence[Pair], rows: Sequence[Compared]) -> Path:
     """Write the report page of a comparison of ``sides`` to ``target``. Raises OutputError."""
-    from .report import Page, write_comparison
+    from .report import write_comparison
 
     names = sides[0].resolve().name, sides[1].resolve().name
     labels = names if names[0] != names[1] else ("A", "B")
-    pages = [Page(**{field.name: getattr(row, field.name) for field in dataclasses.fields(row)}) for row in rows]
+    pages = [Row(**{field.name: getattr(row, field.name) for field in dataclasses.fields(row)}) for row in rows]
     files = {
         pair.name: (pair.image, pair.reference)
         for pair in pairs

@@ -86,7 +86,7 @@ def _precisions(device: Device) -> list[str]:
 def _rate(graph: AnyGraph, seconds: float) -> float:
     """Megapixels a second over about ``seconds``, without the first inference, which sets things up."""
     image = np.random.default_rng(0).random((1, SIDE, SIDE, graph.card.channels), np.float32)
-    feed = feed_for(graph.card, image)
+    feed = feed_for(graph.card.inputs, image)
     graph.infer(feed)
     count, started = 0, time.perf_counter()
     while count == 0 or time.perf_counter() - started < seconds:

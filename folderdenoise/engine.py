@@ -54,6 +54,9 @@ class Denoiser:
         less work on overlap. See ``tiles.denoise_tiled``.
     threads : int, optional
         Processor threads for the network; by default as many as there are cores.
+    streams : int
+        How many images share these threads at once. One image alone is fastest with 1; a caller with as many threads
+        of its own gets more done with as many as there are cores.
     device : "auto", "cpu", "gpu" or "cuda"
         Where the network computes: see ``devices.choose``. A graphics card computes in float32. One that is not there
         or does not work gives way to the processor, and ``device_note`` says so.
@@ -63,7 +66,7 @@ class Denoiser:
     ModelError
         No such model, or its card is damaged.
     UsageError
-        ``precision``, ``tile``, ``threads`` or ``device`` is impossible here.
+        ``precision``, ``tile``, ``threads``, ``streams`` or ``device`` is impossible here.
     """
 
     def __init__(
@@ -73,15 +76,16 @@ class Denoiser:
         precision: Precision = "auto",
         tile: int | None = None,
         threads: int | None = None,
+        streams: int = 1,
         device: Wish = "auto",
     ) -> None:
-        for option, value in (("tile", tile), ("threads", threads)):
+        for option, value in (("tile", tile), ("threads", threads), ("streams", streams)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be 1 or more. Received: {value}")
         names = AUTO_MODELS if model == "auto" else dict.fromkeys((1, 3), model)
         self._cards = {channels: zoo.find(name) for channels, name in names.items()}
         self._tile = tile
-        self._graphs = Graphs(self._cards[3], precision, threads, device)
+        self._graphs = Graphs(self._cards[3], precision, threads, device, streams)
 
     @property
     def device(self) -> Device:
@@ -231,7 +235,7 @@ class _Network:
         if self._before_tile is not None:
             self._before_tile()
         card = self._graph.card
-        outputs = self._graph.infer(feed_for(card, self._to_model(tile), self._strength))
+        outputs = self._graph.infer(feed_for(card.inputs, self._to_model(tile), self._strength))
         if not np.isfinite(outputs["denoised"]).all():
             raise SuspectResultError(f"{card.name}: the result has NaN or infinite values. {_SUSPECT_ADVICE}")
         if "noise_level" in outputs:

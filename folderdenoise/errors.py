@@ -57,3 +57,9 @@ class ModelError(FolderDenoiseError):
     """A model that is missing, damaged or of an unknown form."""
 
     exit_code = 5
+
+
+class ClusterError(FolderDenoiseError):
+    """The cluster that does the work is lost, or cannot do it."""
+
+    exit_code = 6

@@ -4,13 +4,14 @@ Nobody has a clean version of a real scan. Three things can be measured all the 
 before and after; how much better the result probably is, from how the denoiser answers a small disturbance; and whether
 what was removed looks like noise or like the image. How far each can be trusted: ``docs/evidence.md``. Images are
 ``(H, W, C)`` arrays of uint8, uint16 or floats nominally in [0, 1]. Large ones are judged by a sample of blocks, the
-same ones each time, so that memory is bounded and the time is small beside that of the network.
+same ones each time, so that the time is small beside that of the network, unless the ``whole`` is asked for. Memory is
+bounded either way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import cv2
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from .errors import SuspectResultError
 from .quality import spread_blocks
+from .scratch import release
 from .tiles import to_float
 
 Pixels: TypeAlias = NDArray[Any]
@@ -46,7 +48,7 @@ _SMALLEST_ERROR = 1e-4
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def flat_noise(pixels: Pixels) -> float | None:
+def flat_noise(pixels: Pixels, *, whole: bool = False) -> float | None:
     """Deviation of the noise in 8-bit levels (0 to 255) where the image is flattest, mean over channels.
 
     Texture, which ``quality.noise_level`` takes for noise, has less of a say: the flattest tenth of all blocks of 16 ×
@@ -55,7 +57,7 @@ def flat_noise(pixels: Pixels) -> float | None:
     """
     white = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1.0
     energies, clipped = [], []
-    for part in _sample(pixels):
+    for part in _parts(pixels, whole):
         details = cv2.filter2D(to_float(part), -1, _SECOND_DIFFERENCES, borderType=cv2.BORDER_REFLECT_101)
         energies.append(_block_means(np.square(details).reshape(part.shape)))
         clipped.append(_block_means(((part <= 0) | (part >= white)).astype(np.float32)))
@@ -163,7 +165,7 @@ def block_spectra(plane: Floats) -> NDArray[np.complexfloating[Any, Any]]:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def residual_structure(noisy: Pixels, denoised: Pixels) -> float | None:
+def residual_structure(noisy: Pixels, denoised: Pixels, *, whole: bool = False) -> float | None:
     """Whether what was removed, input minus output, looks like noise or like the picture.
 
     0 for a layer that looks the same everywhere, as noise does, and up to 1 for one that follows the picture: the share
@@ -187,7 +189,7 @@ def residual_structure(noisy: Pixels, denoised: Pixels) -> float | None:
         return None
     # For each block and channel: its energy, and its products with itself moved in four directions.
     sums: list[list[Floats]] = [[] for _ in range(5)]
-    for before, after in zip(_sample(noisy), _sample(denoised), strict=True):
+    for before, after in zip(_parts(noisy, whole), _parts(denoised, whole), strict=True):
         layer = to_float(before) - to_float(after)
         plane = layer - cv2.blur(layer, (_BLOCK, _BLOCK)).reshape(layer.shape)
         sums[0].append(_block_means(np.square(plane)))
@@ -216,8 +218,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _sample(pixels: Pixels) -> list[Pixels]:
-    return spread_blocks(pixels, _SAMPLE_PIXELS, _SAMPLE_SIDE, _SAMPLE_ALONG)
+def _parts(pixels: Pixels, whole: bool) -> Iterator[Pixels]:
+    """A sample of blocks, or the ``whole`` in strips of about a megapixel."""
+    if not whole:
+        yield from spread_blocks(pixels, _SAMPLE_PIXELS, _SAMPLE_SIDE, _SAMPLE_ALONG)
+        return
+    height, width = pixels.shape[:2]
+    step = max(1, _SAMPLE_PIXELS // width // _BLOCK) * _BLOCK
+    for top in range(0, height, step):
+        yield pixels[top : top + step]
+        release(pixels)
 
 
 def _block_means(plane: Floats) -> Floats:

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
 from .errors import UsageError
@@ -91,17 +91,14 @@ class Planner:
         self._out = out
         self._selection = selection
         self._suffix = suffix
-        self._references = _References(reference)
+        self._references = References(reference)
         self._originals = Originals(source, out)
         self._names = Names(out, suffix)
 
     def reason_to_refuse(self, found: Found) -> str | None:
         """Why a file is not for this run, whatever is in it, or None."""
-        suffix = found.path.suffix.lower()
-        if reason := self._selection.refuses(found.relative):
+        if reason := reason_to_refuse_name(found.relative, self._selection):
             return reason
-        if suffix not in EXTENSIONS and suffix not in UNSUPPORTED_EXTENSIONS:
-            return f"not an image ({suffix or 'no suffix'})"
         if found.is_link and not Path(os.path.realpath(found.path)).is_relative_to(self._real_root):
             return "a symbolic link out of the folder: not followed"
         return None
@@ -119,6 +116,16 @@ class Planner:
     def forget(self, relative: str) -> None:
         """A file is gone, and its result's name free for another."""
         self._names.forget(relative, output_name(relative, self._suffix))
+
+
+def reason_to_refuse_name(relative: str, selection: Selection) -> str | None:
+    """Why a file is not for this run, going by its name, or None."""
+    if reason := selection.refuses(relative):
+        return reason
+    suffix = PurePosixPath(relative).suffix.lower()
+    if suffix not in EXTENSIONS and suffix not in UNSUPPORTED_EXTENSIONS:
+        return f"not an image ({suffix or 'no suffix'})"
+    return None
 
 
 def default_out(source: Path) -> Path:
@@ -161,7 +168,7 @@ def make_plan(
         else:
             skipped.append(Skipped(found.path, reason))
     if rivals:
-        raise UsageError(_complaint(rivals))
+        raise UsageError(complaint(rivals))
     return Plan(out, tuple(tasks), (*skipped, *tree.skipped), tuple(tree.unreadable))
 
 
@@ -188,7 +195,8 @@ def check_places(source: Path, out: Path, reference: Path | None) -> None:
         raise UsageError(f"--reference {reference}: no such folder. Check the spelling.")
 
 
-def _complaint(rivals: Sequence[tuple[str, str]]) -> str:
+def complaint(rivals: Sequence[tuple[str, str]]) -> str:
+    """What is said of pairs of files that would get the same result."""
     shown = "; ".join(f"{one} and {other}" for one, other in rivals[:_RIVALS_SHOWN])
     more = f"; and {len(rivals) - _RIVALS_SHOWN} more pairs" if len(rivals) > _RIVALS_SHOWN else ""
     return (
@@ -204,7 +212,7 @@ def _matches(relative: str, patterns: Sequence[str]) -> bool:
     )
 
 
-class _References:
+class References:
     """Finds the clean version of a file: the same relative path, else the same path with another image suffix."""
 
     def __init__(self, folder: Path | None) -> None:

@@ -18,21 +18,24 @@ Precision = Literal["auto", "f32", "bf16"]
 AnyGraph: TypeAlias = Graph | OnnxGraph
 
 
-def compiled(card: ModelCard, precision: str, threads: int | None, device: Device) -> AnyGraph:
+def compiled(card: ModelCard, precision: str, threads: int | None, device: Device, streams: int = 1) -> AnyGraph:
     """The graph of ``card`` for ``device``. Raises ModelError when it cannot be had there."""
     if device.runtime == "onnxruntime":
         return OnnxGraph(card, device.target, threads)
-    return Graph(card, precision, threads, device.target)
+    return Graph(card, precision, threads, device.target, streams)
 
 
 class Graphs:
-    """Graphs for one ``precision``, number of ``threads`` (None: as many as cores) and ``device``.
+    """Graphs for one ``precision``, number of ``threads`` (None: as many as cores), of ``streams`` that share them, and
+    ``device``.
 
     Several threads may ask at once. A device other than the processor is tried out with ``probe`` before it is taken:
     that a runtime lists a card does not mean that its driver works. Raises UsageError for what is impossible here.
     """
 
-    def __init__(self, probe: ModelCard, precision: Precision, threads: int | None, device: Wish) -> None:
+    def __init__(
+        self, probe: ModelCard, precision: Precision, threads: int | None, device: Wish, streams: int = 1
+    ) -> None:
         if precision not in ("auto", "f32", "bf16"):
             raise UsageError(f"precision must be auto, f32 or bf16. Received: {precision!r}")
         devices.check(device)
@@ -41,6 +44,7 @@ class Graphs:
         self._probe = probe
         self._precision = precision
         self._threads = threads
+        self._streams = streams
         # bf16 is arithmetic of processors: who asks for it wants one.
         self._wish: Wish = "cpu" if precision == "bf16" else device
         self._place: tuple[Device, str | None] | None = None
@@ -72,7 +76,7 @@ class Graphs:
         with self._lock:
             key = card.sha256, precision
             if key not in self._graphs:
-                self._graphs[key] = compiled(card, precision, self._threads, self.device)
+                self._graphs[key] = compiled(card, precision, self._threads, self.device, self._streams)
             return self._graphs[key]
 
     def _placed(self) -> tuple[Device, str | None]:
@@ -94,4 +98,4 @@ class Graphs:
         card = self._probe
         side = 8 * card.size_multiple
         image = np.zeros((1, side, side, card.channels), np.float32)
-        compiled(card, "f32", self._threads, device).infer(feed_for(card, image))
+        compiled(card, "f32", self._threads, device).infer(feed_for(card.inputs, image))

@@ -48,8 +48,10 @@ __all__ = [
     "Metadata",
     "Picture",
     "converted",
+    "pixel_bytes",
     "read",
     "refuse_conversion",
+    "set_threads",
     "verify",
     "with_quality",
     "write",
@@ -100,6 +102,17 @@ def read(path: Path, *, max_megapixels: float = 2000.0, scratch: Scratch | None 
         ) from error
     except HeaderError as error:
         raise vips.damaged(path, str(error)) from error
+
+
+def pixel_bytes(path: Path) -> int | None:
+    """How many bytes the pixels of a file take, all pages of one size taken for granted; None if its header does not
+    say so at once."""
+    return vips.pixel_bytes(path)
+
+
+def set_threads(count: int) -> None:
+    """How many processor threads the decoders and encoders may take for one file."""
+    vips.set_threads(count)
 
 
 def _format(path: Path, start: bytes) -> str:

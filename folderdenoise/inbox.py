@@ -18,6 +18,7 @@ from .habits import Habits, Tally
 from .health import Health
 from .job import Listener, Order
 from .ledger import Ledger
+from .resources import Resources, Room
 from .resume import Resume
 from .settle import Settler, Signature
 from .shelf import put_away
@@ -64,7 +65,7 @@ class Inbox:
         self._health = Health(habits.health, self._facts, listener.warned)
         self._record = job.recorder(ledger, self.report, listener)
 
-    def run(self, denoiser: Denoiser, stop: threading.Event) -> None:
+    def run(self, denoiser: Denoiser, given: Resources, stop: threading.Event) -> None:
         """Watch until ``stop``, or until all is done if that is the habit."""
         if self._habits.poll is not None:
             self._is_polling = True
@@ -72,13 +73,15 @@ class Inbox:
             self._poll_because(self._events.start())
         self._listener.noted(f"Watching {self._order.source}. Results go to {self._order.out}. Ctrl-C ends.")
         self._rescan(take=self._habits.existing)
+        room = Room(given.memory)
         while not stop.is_set():
             batch.run_batch(
                 self,
                 denoiser,
-                self._order.settings,
+                job.settings_for(self._order, given),
                 self._finished,
-                jobs=job.jobs_for(self._order),
+                jobs=given.jobs,
+                room=room,
                 stop=stop,
                 on_tick=self._tick,
             )

@@ -6,14 +6,14 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Literal, Protocol, cast
 
-from . import batch, folder, zoo
+from . import batch, folder, resources, zoo
 from .batch import Outcome, Report, Settings
 from .devices import Wish
 from .engine import Denoiser
@@ -22,7 +22,9 @@ from .folder import Plan, Selection, Task
 from .images import FORMATS
 from .ledger import Ledger, read_records
 from .lock import locked
+from .pages import Measure
 from .publish import remove_leftovers
+from .resources import Resources, Room
 from .resume import Failed, Resume
 from .table import Record, Row
 from .tree import METRICS_NAME
@@ -48,21 +50,48 @@ class Order:
     keep_times: bool = False
     estimate: bool = False
     device: Wish = "auto"
+    threads: int | None = None
+    memory: float | None = None
+    """In GiB, for the whole process."""
+    metrics: Measure = "fast"
 
     @property
     def settings(self) -> Settings:
-        """What changes pixels, as it stands in the ledger."""
+        """How each file is treated; what changes pixels stands in the ledger."""
         text = f"precision={self.precision} tile={self.tile or 'auto'}"
         text += f" format={self.format}" if self.format else ""
         text += f" quality={self.quality}" if self.quality else ""
         return Settings(
-            self.strength, self.max_megapixels, text, self.format, self.quality, self.keep_times, self.estimate
+            strength=self.strength,
+            max_megapixels=self.max_megapixels,
+            text=text,
+            format=self.format,
+            quality=self.quality,
+            keep_times=self.keep_times,
+            estimate=self.estimate,
+            metrics=self.metrics,
         )
 
     @property
     def suffix(self) -> str | None:
         """What the names of results end in; None for that of the original."""
         return FORMATS[self.format] if self.format else None
+
+
+class Recorder(Protocol):
+    """Hears of what became of files, of one or of several at once."""
+
+    def __call__(self, *outcomes: Outcome) -> None:
+        """Raises OutputError where that cannot be written down."""
+        ...
+
+
+class Work(Protocol):
+    """Does the files of a run: tells ``record`` of each, in the calling thread, and ends early when ``stop`` is set."""
+
+    def __call__(self, tasks: Sequence[Task], record: Recorder, stop: Stop) -> None:
+        """Raises what concerns the whole run."""
+        ...
 
 
 class Listener(Protocol):
@@ -107,11 +136,12 @@ def run(
     listener: Listener,
     stop: Stop | None = None,
     go: threading.Event | None = None,
+    work: Work | None = None,
 ) -> int:
     """Run and return the exit code: 0 all done, 1 some files failed, 130 interrupted.
 
     ``stop`` is set by another thread to interrupt the run; without it, Ctrl-C and SIGTERM do. While ``go`` is not set,
-    the run is paused.
+    the run is paused. ``work`` does the files, elsewhere perhaps; by default this process does.
 
     Raises :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
     """
@@ -137,6 +167,9 @@ def run(
             listener.started(made)
             listener.finished(report, False)
             return 0
+        given = resources_for(order, len(made.tasks))
+        denoiser = denoiser_for(order, given)
+        resources.bound_pools(given)
         check_models(denoiser, listener)
         if not is_taken:
             stack.enter_context(taken(order, f"folderdenoise run {order.source}"))
@@ -151,16 +184,38 @@ def run(
             row = Row(file=relative, status="failed", notes=f"{unreadable.path}: {unreadable.reason}")
             record(Outcome(Task(unreadable.path, relative, order.out / relative), (row,)))
         try:
-            batch.run_batch(made.tasks, denoiser, order.settings, record, jobs=jobs_for(order), stop=stop, go=go)
+            if work is not None:
+                work(made.tasks, record, stop)
+            else:
+                batch.run_batch(
+                    made.tasks,
+                    denoiser,
+                    settings_for(order, given),
+                    record,
+                    jobs=given.jobs,
+                    room=Room(given.memory),
+                    stop=stop,
+                    go=go,
+                )
         finally:
             listener.finished(report, stop.is_set())
         return INTERRUPTED if stop.is_set() else report.exit_code
 
 
-def denoiser_for(order: Order) -> Denoiser:
-    """The models of an order. Raises ModelError where one is not there, UsageError where one lacks the strength."""
+def denoiser_for(order: Order, given: Resources | None = None) -> Denoiser:
+    """The models of an order. Raises ModelError where one is not there, UsageError where one lacks the strength.
+
+    Without ``given`` to work with, it is for questions about the models.
+    """
     precision = cast(Literal["auto", "f32", "bf16"], order.precision)
-    denoiser = Denoiser(order.model, precision=precision, tile=order.tile, device=order.device)
+    denoiser = Denoiser(
+        order.model,
+        precision=precision,
+        tile=given.tile if given else order.tile,
+        threads=given.threads if given else order.threads,
+        streams=given.streams if given else 1,
+        device=order.device,
+    )
     denoiser.check_strength(order.strength)
     return denoiser
 
@@ -189,21 +244,32 @@ def resume_for(
     return Resume(records, settings.strength, settings.text, models, failed, selection.overwrite)
 
 
-def recorder(ledger: Ledger, report: Report, listener: Listener) -> Callable[[Outcome], None]:
-    """What to do with an outcome: into the ledger first, then counted and told."""
+def recorder(ledger: Ledger, report: Report, listener: Listener) -> Recorder:
+    """What to do with outcomes: into the ledger first, then counted and told."""
 
-    def record(outcome: Outcome) -> None:
-        ledger.append(outcome.rows)
-        report.add(outcome)
-        listener.finished_file(outcome)
+    def record(*outcomes: Outcome) -> None:
+        ledger.append(*(outcome.rows for outcome in outcomes))
+        for outcome in outcomes:
+            report.add(outcome)
+            listener.finished_file(outcome)
 
     return record
 
 
-def jobs_for(order: Order) -> int:
-    """How many files are under way at once."""
-    # Two files hide reading and writing behind the network even on one core; more would only add memory.
-    return order.jobs or min(4, max(2, os.cpu_count() or 1))
+def settings_for(order: Order, given: Resources) -> Settings:
+    """How each file of an order is treated, with what is given for it."""
+    return replace(order.settings, in_memory=given.in_memory)
+
+
+def resources_for(order: Order, files: int | None) -> Resources:
+    """What an order over so many ``files`` (None: not known) takes of the machine. Raises UsageError."""
+    return resources.choose(
+        threads=order.threads,
+        jobs=order.jobs,
+        tile=order.tile,
+        memory=None if order.memory is None else round(order.memory * 2**30),
+        files=files,
+    )
 
 
 @contextmanager

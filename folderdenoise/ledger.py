@@ -12,7 +12,7 @@ from types import TracebackType
 
 from .errors import OutputError
 from .publish import published, sync_folder, unwritable
-from .table import COLUMNS, Record, Row, encode, groups, is_header, to_cell, whole_rows
+from .table import COLUMNS, Record, Row, encode, groups, is_header, key_of, to_cell, whole_rows
 
 # The table is written anew when more than one row in so many is out of date: at once while it is small, and rarely
 # enough when it is large that doing everything again costs some fifty rewrites.
@@ -85,17 +85,16 @@ class Ledger:
         if not scan.is_tidy:
             self._rewrite({})
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Add the rows of one file: on the disk when this returns."""
-        cells = [[to_cell(getattr(row, column), column) for column in COLUMNS] for row in rows]
+    def append(self, *files: Sequence[Row]) -> None:
+        """Add the rows of one file, or of several: on the disk when this returns."""
+        cells = [[to_cell(getattr(row, column), column) for column in COLUMNS] for rows in files for row in rows]
         data = encode(cells)
         try:
             self._check_place()
             self._write(data)
         except OSError as error:
             raise unwritable(self._path, error, self._path.parent) from error
-        key = cells[0][0]
-        self._stale += key in self.records
+        self._stale += sum(key_of(rows[0].file) in self.records for rows in files)
         self.records.update((group.key, group.record()) for group in groups(iter([(data, row) for row in cells])))
         if self._stale * _STALE_SHARE > len(self.records):
             self.tidy()

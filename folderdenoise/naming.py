@@ -58,11 +58,11 @@ class Names:
     """Which file a result belongs to: two files that would get the same one are found before either is written.
 
     They can where files are converted (``a.jpg`` and ``a.tif`` to ``a.png``), or on a disk that does not tell ``A``
-    from ``a``.
+    from ``a``. ``out`` is None for a store that does.
     """
 
-    def __init__(self, out: Path, suffix: str | None) -> None:
-        self._folds = ignores_case(out)
+    def __init__(self, out: Path | None, suffix: str | None) -> None:
+        self._folds = out is not None and ignores_case(out)
         self._is_needed = self._folds or suffix is not None
         self._owners: dict[str, str] = {}
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from .cluster.places import place, refuse_urls
+
 if TYPE_CHECKING:
     from .devices import Wish
     from .folder import Selection
     from .job import Order
+    from .pages import Measure
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Choices:
 
 
 _OPTIONS = (
-    click.argument("source", metavar="INPUT", type=click.Path(path_type=Path)),
+    click.argument("source", metavar="INPUT", type=place),
     click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=place,
+        metavar="PATH",
         help="Folder for the results. Default: INPUT-denoised beside it.",
     ),
     click.option(
@@ -70,6 +74,20 @@ _OPTIONS = (
     ),
     click.option("--tile", type=click.IntRange(min=64), help="Side of the tiles in pixels. Smaller needs less memory."),
     click.option("--jobs", type=click.IntRange(min=1), help="Files under way at once. Default: chosen from the cores."),
+    click.option("--threads", type=click.IntRange(min=1), help="Processor threads to take. Default: all cores."),
+    click.option(
+        "--memory",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GIB",
+        help="Memory to take, in GiB: large images wait for room. Default: half of what is free.",
+    ),
+    click.option(
+        "--metrics",
+        type=click.Choice(["none", "fast", "full"]),
+        default="fast",
+        show_default=True,
+        help="What metrics.csv says of noise: nothing, estimates from a sample of each large page, or from all of it.",
+    ),
     click.option(
         "--include", multiple=True, metavar="PATTERN", help="Only files that match, like '*.tif' or 'box1/*'."
     ),
@@ -125,6 +143,9 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         device: str,
         tile: int | None,
         jobs: int | None,
+        threads: int | None,
+        memory: float | None,
+        metrics: str,
         include: Sequence[str],
         exclude: Sequence[str],
         no_recursive: bool,
@@ -144,6 +165,10 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         from . import folder, job
 
+        refuse_urls(source, out, own)
+        if metrics == "none" and (reference or estimate):
+            asked = "--reference" if reference else "--estimate"
+            raise click.UsageError(f"--metrics none measures nothing, {asked} asks for it: leave out one of the two.")
         selection = folder.Selection(not no_recursive, include, exclude, overwrite, retry_failed)
         order = job.Order(
             source,
@@ -160,6 +185,9 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
             keep_times,
             estimate,
             cast("Wish", device),
+            threads,
+            memory,
+            cast("Measure", metrics),
         )
         command(Choices(order, selection, dry_run, as_json, log, verbose, quiet), **own)
 

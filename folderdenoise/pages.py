@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,10 @@ from .errors import FolderDenoiseError, OutputError, ReferenceImageError, Unread
 from .folder import Task
 from .publish import published, step
 from .resume import sha256_of
-from .scratch import Scratch, bands, release
+from .scratch import IN_MEMORY, Scratch, bands, release
 from .table import Row
+
+Measure: TypeAlias = Literal["none", "fast", "full"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ class Settings:
 
     ``max_megapixels``: the largest file that is taken. ``format``: "png", "tiff", "jpeg" or "webp" for results that are
     stored so, None as the original. ``quality``: 1 to 100 for lossy formats, None as the original. ``keep_times``:
-    results get the modification time of the original. ``estimate``: the PSNR gained is estimated.
+    results get the modification time of the original. ``estimate``: the PSNR gained is estimated. ``metrics``: noise
+    and structure removed are measured "none" at all, "fast" on a sample of a large page, or "full" on all of it.
+    ``in_memory``: bytes that a file's pixels may take in memory; beyond that they go to scratch files.
     """
 
     strength: float = 1.0
@@ -39,11 +45,25 @@ class Settings:
     quality: int | None = None
     keep_times: bool = False
     estimate: bool = False
+    metrics: Measure = "fast"
+    in_memory: int = IN_MEMORY
+
+
+def memory_needed(path: Path, settings: Settings) -> int:
+    """How many bytes a file will take while it is under way, about: its pixels as read, denoised and read back, and its
+    own bytes as read and as stored."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        # To open a pipe would be to wait for somebody who writes to it.
+        if stat.S_ISREG(status.st_mode):
+            pixels = images.pixel_bytes(path) or status.st_size
+            return min(3 * pixels, settings.in_memory) + 2 * status.st_size
+    return 0
 
 
 def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> list[Row]:
     """Denoise a file and publish the result: its rows, completed from ``base``. Raises FolderDenoiseError."""
-    with Scratch(task.out) as scratch:
+    with Scratch(task.out, settings.in_memory) as scratch:
         before = identity(task.source)
         file = images.read(task.source, max_megapixels=settings.max_megapixels, scratch=scratch)
         if settings.format is not None:
@@ -77,18 +97,26 @@ def _denoised(
         return page, row
     pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
     model = denoise_pixels(page.pixels, denoiser, settings.strength, scratch, pixels, step)
-    row = replace(
-        row,
-        model=model,
-        noise_before=quality.noise_level(page.pixels),
-        noise_after=quality.noise_level(pixels),
-        flat_noise_before=evidence.flat_noise(page.pixels),
-        flat_noise_after=evidence.flat_noise(pixels),
-        structure_removed=evidence.residual_structure(page.pixels, pixels),
-        estimated_psnr_gain=_estimated_gain(page.pixels, denoiser, settings.strength) if settings.estimate else None,
-    )
+    row = measured(replace(row, model=model), page.pixels, pixels, settings)
+    if settings.estimate:
+        row = replace(row, estimated_psnr_gain=_estimated_gain(page.pixels, denoiser, settings.strength))
     release(page.pixels, pixels)
     return replace(page, pixels=pixels), row
+
+
+def measured(row: Row, before: images.Array, after: images.Array, settings: Settings) -> Row:
+    """``row`` with what is found out about a page by itself, as far as the settings ask for it."""
+    if settings.metrics == "none":
+        return row
+    whole = settings.metrics == "full"
+    return replace(
+        row,
+        noise_before=quality.noise_level(before, whole=whole),
+        noise_after=quality.noise_level(after, whole=whole),
+        flat_noise_before=evidence.flat_noise(before, whole=whole),
+        flat_noise_after=evidence.flat_noise(after, whole=whole),
+        structure_removed=evidence.residual_structure(before, after, whole=whole),
+    )
 
 
 def _estimated_gain(pixels: images.Array, denoiser: Denoiser, strength: float) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from .errors import ReferenceImageError
 from .scratch import bands, release
+from .tiles import to_float
 
 Pixels: TypeAlias = NDArray[Any]
 
 SSIM_WINDOW = 11
 _STRIP_PIXELS = 4_000_000
-_SAMPLE_PIXELS = 4_000_000
-_SAMPLE_BLOCK = 512
+_SAMPLE_PIXELS = 1 << 20
+_SAMPLE_BLOCK = 256
 _QUARTILE = 0.6744897501960817  # half of a standard normal distribution lies within
 
 
@@ -97,12 +99,13 @@ def scores(image: Pixels, reference: Pixels) -> Scores:
     )
 
 
-def noise_level(pixels: Pixels) -> float | None:
+def noise_level(pixels: Pixels, *, whole: bool = False) -> float | None:
     """Deviation of the noise in 8-bit levels (0 to 255), mean over channels; None if too small an image.
 
     From the median of the finest diagonal wavelet details, as scikit-image's ``estimate_sigma`` [1]_: right
-    for white noise, too low for noise that a camera or JPEG has smoothed. Images of more than 4 megapixels
-    are judged by 16 blocks spread evenly, the same ones each time. Takes what ``scores`` takes.
+    for white noise, too low for noise that a camera or JPEG has smoothed. Images of more than a megapixel
+    are judged by 16 blocks spread evenly, the same ones each time, or, if ``whole``, by the mean over strips of a
+    megapixel that make them up. Takes what ``scores`` takes.
 
     References
     ----------
@@ -112,9 +115,13 @@ def noise_level(pixels: Pixels) -> float | None:
     pixels = _three_axes(pixels)
     if min(pixels.shape[:2]) < 4:  # the wavelet is four pixels long
         return None
-    sample = sample_blocks(pixels)
-    sigmas = [_sigma(to_unit(sample[:, :, channel])) for channel in range(sample.shape[2])]
-    return 255 * sum(sigmas) / len(sigmas)
+    total, count = 0.0, 0
+    for sample in _strips(pixels) if whole else (sample_blocks(pixels),):
+        floats = to_float(sample)
+        sigmas = [_sigma(floats[:, :, channel]) for channel in range(sample.shape[2])]
+        total += len(sample) * sum(sigmas) / len(sigmas)
+        count += len(sample)
+    return 255 * total / count
 
 
 def objection(noisy: Pixels, denoised: Pixels, mean_shift: float = 0.0) -> str | None:
@@ -227,6 +234,14 @@ def _ssim(image: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     )
 
 
+def _strips(pixels: Pixels) -> Iterator[Pixels]:
+    """All rows of an image, so many at a time as make a megapixel; none of the strips is less than half of another."""
+    count = max(1, pixels.shape[0] * pixels.shape[1] // _SAMPLE_PIXELS)
+    for rows in np.array_split(np.arange(len(pixels)), min(count, len(pixels) // 4)):
+        yield pixels[rows[0] : rows[-1] + 1]
+        release(pixels)
+
+
 def sample_blocks(pixels: Pixels) -> Pixels:
     """The image itself, or a column of blocks spread evenly over a large one."""
     blocks = spread_blocks(pixels, _SAMPLE_PIXELS, _SAMPLE_BLOCK, 4)
@@ -252,7 +267,7 @@ def spread_blocks(pixels: Pixels, most: int, side: int, along: int) -> list[Pixe
 _HIGH_PASS = np.array([-(1 - 3**0.5), 3 - 3**0.5, -(3 + 3**0.5), 1 + 3**0.5]) / (4 * 2**0.5)
 
 
-def _sigma(channel: NDArray[np.float64]) -> float:
+def _sigma(channel: NDArray[np.float32]) -> float:
     """scikit-image's ``estimate_sigma``, but 0, not NaN and a warning, for an image without any detail."""
     import cv2
 

@@ -51,7 +51,7 @@ class Resume:
             return "did not fail before (--retry-failed does only what failed)"
         if self.overwrite:
             return None
-        exists = task.output.exists()
+        exists = self.has_result(task)
         if self.records is None and exists:
             raise UsageError(
                 f"{task.output}: is there already, but no {METRICS_NAME} says that it is a result of this tool. "
@@ -59,16 +59,14 @@ class Resume:
             )
         if record is None:
             return None
-        try:
-            status = task.source.stat()
-        except OSError:
+        identity = self.identity(task)
+        if identity is None:
             # It gets a row that says what is wrong with it.
             return None
-        is_untouched = (record.source_bytes, record.source_mtime_ns) == (status.st_size, status.st_mtime_ns)
-        is_same = is_untouched or (
-            record.source_bytes == status.st_size and _has_hash(task.source, record.source_sha256)
-        )
-        if exists and not is_same and record.source_folder not in ("", to_cell(task.folder, "source_folder")):
+        size, mtime_ns = identity
+        is_untouched = (record.source_bytes, record.source_mtime_ns) == identity
+        is_same = is_untouched or (record.source_bytes == size and self.has_content(task, record.source_sha256))
+        if exists and not is_same and record.source_folder not in ("", to_cell(self.folder(task), "source_folder")):
             raise UsageError(
                 f"{task.output}: is the result of another {task.relative}, in {record.source_folder}, and "
                 f"{task.source} would replace it. Choose another --out; or replace such results with --overwrite."
@@ -77,9 +75,29 @@ class Resume:
             return "failed before and has not changed" if self.failed is Failed.LEAVE and is_untouched else None
         if not exists or not is_same or not self._is_alike(record):
             return None
-        if not is_untouched:
-            self.touched[key_of(task.relative)] = status.st_mtime_ns
+        if mtime_ns is not None and not is_untouched:
+            self.touched[key_of(task.relative)] = mtime_ns
         return f"already done: {task.output} (--overwrite does it again)"
+
+    def has_result(self, task: Task) -> bool:
+        """Whether something stands where the result goes."""
+        return task.output.exists()
+
+    def identity(self, task: Task) -> tuple[int, int | None] | None:
+        """Size and modification time (ns, None where nobody knows) of the source; None if it cannot be looked at."""
+        try:
+            status = task.source.stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    def has_content(self, task: Task, sha256: str) -> bool:
+        """Whether the source has the content of this hash."""
+        return _has_hash(task.source, sha256)
+
+    def folder(self, task: Task) -> str:
+        """Where the source is from, as rows say it."""
+        return task.folder
 
     def _is_alike(self, record: Record) -> bool:
         """Whether this run would make the same pixels of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Graph:
     """A compiled graph. Several threads may run it: each gets an inference request of its own.
 
-    ``precision`` is "f32" or "bf16", ``threads`` the number of processor threads (None: as many as cores), ``target``
-    the device in OpenVINO's words. Raises ModelError when the graph is missing, damaged or not of the form its card
-    states.
+    ``precision`` is "f32" or "bf16", ``threads`` the number of processor threads (None: as many as cores), which are
+    shared by ``streams`` inferences at once, ``target`` the device in OpenVINO's words. Raises ModelError when the
+    graph is missing, damaged or not of the form its card states.
     """
 
-    def __init__(self, card: ModelCard, precision: str, threads: int | None = None, target: str = "CPU") -> None:
+    def __init__(
+        self, card: ModelCard, precision: str, threads: int | None = None, target: str = "CPU", streams: int = 1
+    ) -> None:
         self.card = card
         self.precision = precision
         data = zoo.read_graph(card)
@@ -35,6 +37,7 @@ class Graph:
         if target == "CPU":
             # Pinned workers stall when other processes use their cores.
             config["ENABLE_CPU_PINNING"] = False
+            config["NUM_STREAMS"] = streams
             if threads is not None:
                 config["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -108,10 +111,10 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
-def feed_for(card: ModelCard, image: Floats, strength: float = 1.0) -> dict[str, Floats]:
-    """What a graph of ``card`` is given: ``image`` (N, h, w, C) float32, and ``strength`` where it takes one."""
+def feed_for(inputs: Sequence[str], image: Floats, strength: float = 1.0) -> dict[str, Floats]:
+    """What a graph with these ``inputs`` is given: ``image`` (N, h, w, C) float32, and ``strength`` if it takes one."""
     feed = {"image": image}
-    if card.has_strength:
+    if "strength" in inputs:
         feed["strength"] = np.asarray(strength, np.float32)
     return feed
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One page of one file: the columns of ``metrics.csv``, in their order.
 
@@ -24,6 +25,7 @@ class Row:
     hash of the model's graph. ``flat_noise_before`` and ``flat_noise_after`` in 8-bit levels, ``structure_removed``
     from 0 to 1 and ``estimated_psnr_gain`` in dB, if asked for, are what ``evidence.py`` finds. ``source_folder`` is
     the absolute path of the input folder, below which the file is ``file``. None is an empty cell.
+    ``psnr`` may be infinite, ``psnr_gain`` of either sign too.
     """
 
     file: str
@@ -59,6 +61,32 @@ class Row:
     structure_removed: float | None = None
     estimated_psnr_gain: float | None = None
     source_folder: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result."""
+        return self.status == "done"
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels; 0 for a failed file."""
+        return (self.width or 0) * (self.height or 0) / 1e6
+
+    @property
+    def psnr_before(self) -> float | None:
+        """PSNR of the input in dB; None without a reference."""
+        if self.psnr is None or self.psnr_gain is None:
+            return None
+        # Infinite: a result that has become equal to the reference, or an input that was. Of the first, what it was
+        # before is not in the row.
+        if math.isinf(self.psnr_gain):
+            return math.inf if self.psnr_gain < 0 else None
+        return self.psnr - self.psnr_gain
+
+    @property
+    def ssim_before(self) -> float | None:
+        """SSIM of the input; None without a reference."""
+        return None if self.ssim is None or self.ssim_gain is None else self.ssim - self.ssim_gain
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -102,6 +130,21 @@ def from_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
+def parse(columns: Sequence[str], cells: Sequence[str]) -> Row:
+    """The row that ``cells`` are, under the header ``columns``, of this or of another version.
+
+    Columns that this version does not know are left out; those that are not there, and empty cells, have their
+    defaults. Raises ValueError where a cell is not what its column says.
+    """
+    return Row(
+        **{
+            column: _PARSERS[column](cell)
+            for column, cell in zip(columns, cells, strict=False)
+            if (cell or column == "file") and column in _PARSERS
+        }
+    )
+
+
 class Record(NamedTuple):
     """What the table says of one file, as far as it matters for doing the file again. ``None``: an empty cell.
 
@@ -129,6 +172,7 @@ class Group(NamedTuple):
 
     def record(self) -> Record:
         """The same, in short. Raises ValueError where a cell is not what its column says."""
+        # Not by parse(): of each row a few cells count, and with 200,000 files the others take seconds.
         pages = [dict(zip(COLUMNS, row, strict=False)) for row in self.rows]
         first = pages[0]
         models = {
@@ -209,6 +253,23 @@ def is_header(cells: Sequence[str]) -> bool:
 def _integer(cell: str) -> int | None:
     return int(cell) if cell else None
 
+
+def _number(cell: str) -> float | None:
+    value = float(cell)
+    return None if math.isnan(value) else value
+
+
+def _repeated(cell: str) -> str:
+    """Text that many rows have alike, in memory once."""
+    return sys.intern(from_cell(cell))
+
+
+# Types are strings here, such as "float | None".
+_BY_TYPE: dict[str, Callable[[str], Any]] = {"int": int, "float": _number, "str": from_cell}
+_REPEATED = frozenset({"status", "model", "settings", "model_sha256", "source_folder"})
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    field.name: _repeated if field.name in _REPEATED else _BY_TYPE[str(field.type).split()[0]] for field in fields(Row)
+}
 
 _FIRST_COLUMNS = COLUMNS.index("notes") + 1
 _PAGES = COLUMNS.index("pages")

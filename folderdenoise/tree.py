@@ -58,7 +58,7 @@ class Tree:
             relative = path.relative_to(self._root)
         except ValueError:
             return None
-        if not relative.name or _is_junk(relative.name) or not path.is_file():
+        if not relative.name or is_junk(relative.name) or not path.is_file():
             return None
         if not self._looks_into(relative.parent):
             return None
@@ -76,7 +76,7 @@ class Tree:
     def _walk(self, here: Path, prefix: str) -> Iterator[Found]:
         try:
             with os.scandir(here) as entries:
-                names = {entry.name: entry for entry in entries if not _is_junk(entry.name)}
+                names = {entry.name: entry for entry in entries if not is_junk(entry.name)}
         except OSError as error:
             self.unreadable.append(
                 Skipped(here, f"this folder cannot be listed ({error.strerror}). Check its permissions.")
@@ -110,7 +110,7 @@ class Tree:
         key = relative.as_posix()
         if key == ".":
             return True
-        if not self._recursive or _is_junk(relative.name):
+        if not self._recursive or is_junk(relative.name):
             return False
         if key not in self._folders:
             parent_is_fine = self._looks_into(relative.parent)
@@ -125,7 +125,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Whether a file or folder is passed over in silence, by its name."""
     # Hidden files, macOS' "._" companions, and what Windows and NAS boxes leave in every folder.
     return name.startswith(".") or name.lower() in _JUNK_NAMES or name.endswith(TEMPORARY_SUFFIX)
 

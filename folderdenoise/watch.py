@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 
-from . import folder, job
+from . import folder, job, resources
 from .errors import UsageError
 from .folder import Plan, Planner, Selection
 from .habits import Habits
@@ -27,8 +27,10 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
     0 after SIGTERM or ``once``, 1 if some files failed in a watch with ``once``, 130 after Ctrl-C. Raises
     :class:`UsageError`, :class:`OutputError` and :class:`ModelError`, with everything finished kept.
     """
-    denoiser = job.denoiser_for(order)
+    given = job.resources_for(order, None)
+    denoiser = job.denoiser_for(order, given)
     _check(order, habits)
+    resources.bound_pools(given)
     job.check_models(denoiser, listener)
     table = order.out / METRICS_NAME
     failed = Failed.AGAIN if selection.retry_failed else Failed.LEAVE
@@ -43,7 +45,7 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
         stack.callback(inbox.close)
         listener.started(Plan(order.out, (), (), ()))
         try:
-            inbox.run(denoiser, stop)
+            inbox.run(denoiser, given, stop)
         finally:
             listener.finished(inbox.report, stop.is_set() and not stop.is_request)
         if stop.is_set():

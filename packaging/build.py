@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from importlib import metadata
 from pathlib import Path
 
 import contents
+from packaging.requirements import Requirement
 
 PACKAGING = Path(__file__).resolve().parent
 SYSTEMS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
-TOOLS = {"altgraph", "macholib", "packaging", "pefile", "pip", "pyinstaller", "pyinstaller-hooks-contrib", "setuptools"}
 
 
 def main() -> None:
@@ -60,17 +61,9 @@ def place(out: Path) -> Path:
 
 
 def add_papers(out: Path, program: Path) -> None:
-    """Licences of the packages inside; on Linux also the icon and the menu entry."""
+    """Licences of what is inside; on Linux also the icon and the menu entry."""
     beside = program / "Contents" / "Resources" if program.suffix == ".app" else program
-    licences = beside / "licences"
-    for found in metadata.distributions():
-        if found.name.lower() in TOOLS:
-            continue
-        for file in found.files or ():
-            if ".dist-info" in str(file) and file.stem.upper().startswith(("LICEN", "COPYING", "NOTICE")):
-                target = licences / found.name / file.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file.locate(), target)
+    add_licences(beside / "licences")
     shutil.copyfile(contents.ROOT / "LICENSE", beside / "LICENSE")
     if program.suffix == ".app":
         # What was added would make the signature of PyInstaller wrong.
@@ -80,6 +73,62 @@ def add_papers(out: Path, program: Path) -> None:
 
         draw(256).save(str(program / "folderdenoise.png"))
         shutil.copyfile(PACKAGING / "folderdenoise.desktop", program / "folderdenoise.desktop")
+
+
+def add_licences(folder: Path) -> None:
+    """The licence texts of Python and of every package inside. Ends the build where there is none for one of them."""
+    texts = {path.name: path for path in (PACKAGING / "licences").iterdir()} | {"Python/LICENSE.txt": python_licence()}
+    for name, found in inside("folderdenoise", {"", "desktop"}).items():
+        own = licence_texts(found)
+        if not own and name not in contents.LICENSED_HERE:
+            sys.exit(f"{name}: has no licence text. Put it into packaging/licences, and the name into contents.py.")
+        texts |= {f"{name}/{inner}": path for inner, path in own.items()}
+    for inner, path in texts.items():
+        target = folder / inner
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def inside(name: str, extras: set[str]) -> dict[str, metadata.Distribution]:
+    """What a package is installed with, by normalised name, itself included."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [(name, extras)]
+    while waiting:
+        name, extras = waiting.pop()
+        name = re.sub(r"[-_.]+", "-", name).lower()
+        if name in found:
+            continue
+        found[name] = metadata.distribution(name)
+        for text in found[name].requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append((needed.name, {"", *needed.extras}))
+    return found
+
+
+def licence_texts(found: metadata.Distribution) -> dict[str, Path]:
+    """The licences and notices that a package was installed with, by a path that tells them apart."""
+    texts = {}
+    for file in found.files or ():
+        folder, *inner = file.parts
+        if not folder.endswith(".dist-info"):
+            continue
+        # The standard place; before there was one they lay beside the metadata.
+        if inner[0] == "licenses":
+            texts["/".join(inner[1:])] = Path(str(file.locate()))
+        elif inner[0].upper().startswith(("LICEN", "COPYING", "NOTICE")):
+            texts["/".join(inner)] = Path(str(file.locate()))
+    return texts
+
+
+def python_licence() -> Path:
+    """Python's own licence, which lies beside its library, on Windows above it."""
+    library = Path(os.__file__).parent
+    places = [library / "LICENSE.txt", library.parent / "LICENSE.txt", Path(sys.base_prefix) / "LICENSE.txt"]
+    for path in places:
+        if path.is_file():
+            return path
+    sys.exit(f"Python has no licence text at {', '.join(map(str, places))}: put it there.")
 
 
 def label() -> str:
@@ -123,12 +172,21 @@ def deb(program: Path, out: Path) -> Path:
         size = sum(file.lstat().st_size for file in root.rglob("*") if not file.is_dir()) // 1024
         control = (PACKAGING / "control").read_text(encoding="utf-8")
         libc = platform.libc_ver()[1]
-        filled = control.format(version=version, architecture=architecture, libc=libc, size=size)
+        filled = control.format(
+            version=version, architecture=architecture, libc=libc, size=size, maintainer=maintainer()
+        )
         (root / "DEBIAN/control").write_text(filled, encoding="utf-8")
         # Quicker than xz; every Debian and Ubuntu whose C library this runs on unpacks it.
         command = ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z12", "--build", str(root), str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
+
+
+def maintainer() -> str:
+    """Who stands behind the package: the authors in pyproject.toml, with an address where one is given there."""
+    project = metadata.metadata("folderdenoise")
+    # A .deb must have an address; this one can never be anybody's (RFC 2606).
+    return project["Author-email"] or f"{project['Author']} <noreply@folderdenoise.invalid>"
 
 
 def parts(program: Path) -> Counter[str]:

@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 METADATA = ("folderdenoise", "numpy", "opencv-python-headless", "openvino", "pyvips")
 """Distributions whose versions ``folderdenoise doctor`` shows."""
 
+LICENSED_HERE = frozenset({"pyside6-essentials", "shiboken6"})
+"""Distributions that come without a licence text: licences/ here has it, and says so in its README.txt."""
+
 EXCLUDED_MODULES = [
     # The workshop: never imported by the tool, but it may be installed where the program is built.
     *("train", "tensorflow", "keras", "onnx", "tf2onnx", "matplotlib", "onnxruntime", "pytest", "_pytest"),
@@ -24,6 +27,8 @@ EXCLUDED_MODULES = [
     *(f"openvino.frontend.{name}" for name in ("jax", "onnx", "paddle", "pytorch", "tensorflow")),
     # The second of its two backends, of 12 MB each.
     *("zstandard._cffi", "zstandard.backend_cffi"),
+    # A cluster's client and workers have Python.
+    *("distributed", "fsspec", "s3fs", "botocore"),
     *("tkinter", "IPython", "setuptools", "pkg_resources", "pip", "lib2to3", "pydoc_data"),
 ]
 

@@ -28,6 +28,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = "Ünter wegs – 写真 (copy)"
+LICENSED = ("numpy", "opencv-python-headless", "openvino", "Python", "pyvips", "pyvips-binary", "scikit-image", "scipy")
+"""Of what is inside, the largest: each has its licence in a folder of its own."""
 LIMIT_UNPACKED, LIMIT_ARCHIVE, LIMIT_FIRST_TILE = 600e6, 200e6, 2.0
 PATIENCE = 300.0
 """Seconds until a step is given up."""
@@ -50,7 +52,8 @@ def main() -> int:
         place.mkdir()
         trial = Trial(install(options.program, place), place)
         steps: list[Callable[[], str]] = [trial.help, trial.first_tile, trial.run, trial.watch, trial.models]
-        steps += [trial.doctor, trial.faults, lambda: weigh(options.program, trial.program)]
+        steps += [trial.doctor, trial.faults, lambda: check_papers(trial.program)]
+        steps += [lambda: weigh(options.program, trial.program)]
         if not options.no_window:
             steps += [lambda: trial.window(options.shots), lambda: trial.folder_on_icon(options.shots)]
         return attempt(steps)
@@ -122,6 +125,18 @@ def weigh(given: Path, program: Path) -> str:
     if archive > LIMIT_ARCHIVE:
         raise UnfitError(f"{words}, more than {LIMIT_ARCHIVE / 1e6:.0f}")
     return words
+
+
+def check_papers(program: Path) -> str:
+    """Licences may not be missing from what is given away."""
+    beside = program / "Contents" / "Resources" if program.suffix == ".app" else program
+    licences = beside / "licences"
+    papers = [beside / "LICENSE", *(licences / name for name in ("README.txt", "LGPL-3.0.txt", "GPL-3.0.txt"))]
+    missing = [path.name for path in papers if not path.is_file()]
+    missing += [name for name in LICENSED if not any(path.is_file() for path in (licences / name).rglob("*"))]
+    if missing:
+        raise UnfitError(f"no licence of {', '.join(missing)}")
+    return f"licences: {sum(path.is_file() for path in licences.rglob('*'))} texts"
 
 
 def rows(table: Path) -> list[dict[str, str]]:
@@ -302,9 +317,7 @@ class Screen:
             time.sleep(0.1)
         words = f"there after {time.perf_counter() - self.started:.1f} s"
         if shots is not None:
-            # The last row is in the table a moment before it is in the window.
-            time.sleep(1)
-            self._grab(shots / f"{name}.png")
+            self._shoot(shots / f"{name}.png")
         if "Traceback" in self._said():
             raise UnfitError(f"{name}:\n{self._said()}")
         return words
@@ -314,6 +327,18 @@ class Screen:
         with tempfile.TemporaryDirectory() as place:
             printed = self._grab(Path(place) / "screen.png")
         return int(printed or 0)
+
+    def _shoot(self, path: Path) -> None:
+        """Save the screen when two pictures of it are alike: the table is ahead of the window by a moment."""
+        last = None
+        while (picture := self._saved(path)) != last:
+            if time.perf_counter() - self.started > PATIENCE:
+                raise UnfitError(f"{path.stem}: the screen still changes after {PATIENCE:.0f} s:\n{self._said()}")
+            last = picture
+
+    def _saved(self, path: Path) -> bytes:
+        self._grab(path)
+        return path.read_bytes()
 
     def _said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from . import models
+from . import models, pictures
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from folderdenoise.desktop.window import Window
+
+    from .windows import Opener
 
 if sys.platform.startswith("linux"):
     # The window's tests need no display.
@@ -46,3 +55,30 @@ def zoo_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     models.write_identity(folder / "identity", channels=3)
     monkeypatch.setenv("FOLDERDENOISE_MODELS", str(folder))
     return folder
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """A folder with two noisy pictures, one of them in a folder of its own."""
+    folder = tmp_path / "scans"
+    pictures.save(folder / "a.png", pictures.noisy(pictures.scene(), 20))
+    pictures.save(folder / "box" / "b.tif", pictures.noisy(pictures.scene(channels=1), 20))
+    return folder
+
+
+@pytest.fixture
+def opener(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
+    """Opens windows of one user, who says yes to every question."""
+    from PySide6.QtWidgets import QMessageBox
+
+    from .windows import Opener
+
+    monkeypatch.setattr(QMessageBox, "question", lambda *arguments: QMessageBox.StandardButton.Yes)
+    opener = Opener(qtbot, tmp_path / "settings.ini")
+    yield opener
+    opener.close()
+
+
+@pytest.fixture
+def window(opener: Opener) -> Window:
+    return opener()

@@ -18,8 +18,8 @@ from folderdenoise.batch import Settings
 from folderdenoise.codecs.containers import chunk
 
 from . import pictures
-from .test_formats import SHARED, denoised, done
-from .test_images import ALPHA, GRAY, RGB, RGB16
+from .cases import ALPHA, GRAY, RGB, RGB16
+from .processed import SHARED, denoised, done
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 

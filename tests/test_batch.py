@@ -223,7 +223,7 @@ def test_strength_zero_gives_the_same_pixels(tmp_path: Path) -> None:
 def test_a_fault_of_ours_is_a_failed_row_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = _task(tmp_path)
     pictures.save(task.source, pictures.scene())
-    monkeypatch.setattr(pages.quality, "noise_level", lambda pixels: 1 // 0)
+    monkeypatch.setattr(pages.quality, "noise_level", lambda pixels, whole: 1 // 0)
     outcome = process_file(task, Denoiser(), Settings())
     assert outcome.status == "failed"
     assert "ZeroDivisionError" in outcome.notes

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image, ImageOps
 from scipy.stats import pearsonr, spearmanr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -224,6 +225,16 @@ def test_crops_shows_the_very_pixels_of_each_column(script: Any, zoo_dir: Path, 
     assert not holds(sheet, clean[third])
     # The model's column, to within a rounding: its picture of the whole image, not of the crop.
     assert holds(sheet, blurred(noisy)[third], tolerance=1)
+
+
+def test_crops_shows_a_picture_upright_that_is_stored_on_its_side(script: Any, zoo_dir: Path, tmp_path: Path) -> None:
+    stored = pictures.scene(60, 90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    run(script("crops"), tmp_path / "sheet.png", "--place", f"noisy={tmp_path / 'a.png'},x=10,y=50,size=40")
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    assert holds(pictures.load(tmp_path / "sheet.png"), upright[50:90, 10:50])
 
 
 def holds(sheet: np.ndarray, crop: np.ndarray, tolerance: int = 0) -> bool:

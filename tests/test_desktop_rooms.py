@@ -18,12 +18,12 @@ from folderdenoise.batch import Outcome, Settings, run_batch
 from folderdenoise.desktop import app, estimate, pieces, plain, texts
 from folderdenoise.desktop.choices import choices
 from folderdenoise.desktop.launch import Way, decide
-from folderdenoise.desktop.screen import Turn, to_screen
 from folderdenoise.desktop.sources import Source, Sources
 from folderdenoise.engine import Denoiser
 from folderdenoise.errors import OutputBusyError, OutputError, UsageError
 from folderdenoise.folder import Task, make_plan
 from folderdenoise.images import read
+from folderdenoise.screen import Turn, to_screen
 
 from . import pictures
 from .conftest import why_no_qt

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,50 +17,27 @@ from click.testing import CliRunner
 from PIL import Image
 
 from folderdenoise import images
-from folderdenoise.batch import Outcome, Settings, process_file
+from folderdenoise.batch import Settings, process_file
 from folderdenoise.cli import main
 from folderdenoise.codecs.containers import segment
 from folderdenoise.engine import Denoiser
 from folderdenoise.errors import SuspectResultError
 from folderdenoise.folder import Task
-from folderdenoise.scratch import Scratch
 
 from . import models, pictures
-from .test_images import (
+from .cases import (
     ALPHA,
-    CMYK_ICC,
-    FLOAT,
     GRAY,
-    GRAY16,
-    ICC,
-    METADATA,
     RGB,
     RGB16,
     RGBA,
-    XMP,
-    exif_block,
-    tiff_pages,
-    tiff_with_exif,
+    WRITTEN,
+    pillow,
+    tiff,
 )
-from .test_images import tiff as tiff_by_tifffile
+from .processed import SHARED, denoised, done, frames
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "files"
-
-
-def denoised(source: Path, settings: Settings | None = None, output: str | None = None) -> tuple[Outcome, Path]:
-    """The outcome of a file, and where its result is."""
-    out = source.parent / "out"
-    out.mkdir(exist_ok=True)
-    task = Task(source, source.name, out / (output or source.name))
-    return process_file(task, Denoiser(precision="f32"), settings or Settings()), task.output
-
-
-def done(source: Path, settings: Settings | None = None, output: str | None = None) -> Path:
-    """The result of a file that must give one."""
-    outcome, result = denoised(source, settings, output)
-    assert outcome.status == "done", outcome.notes
-    return result
 
 
 EXIFTOOL = shutil.which("exiftool")
@@ -85,49 +59,6 @@ def tags(path: Path) -> dict[str, Any]:
     found = json.loads(output)[0]
     groups = ("Composite:", "QuickTime:")  # worked out by exiftool; AVIF's own boxes
     return {key: value for key, value in found.items() if key not in _NOT_COMPARED and not key.startswith(groups)}
-
-
-def saved_by_vips(array: np.ndarray, saver: str, meaning: str, **options: Any) -> Callable[[Path], object]:
-    """A file written by libvips, with resolution, profile, EXIF, XMP and IPTC."""
-
-    def make(path: Path) -> None:
-        height, width, bands = array.shape if array.ndim == 3 else (*array.shape, 1)
-        kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[array.dtype.name]
-        image = pyvips.Image.new_from_memory(np.ascontiguousarray(array), width, height, bands, kind)
-        image = image.copy(interpretation=meaning, xres=300 / 25.4, yres=150 / 25.4)
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", XMP)
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", CMYK_ICC if meaning == "cmyk" else ICC)
-        if saver != "tiffsave":
-            image.set_type(pyvips.GValue.blob_type, "exif-data", exif_block())
-        path.write_bytes(getattr(image, f"{saver}_buffer")(**options))
-
-    return make
-
-
-def pillow(array: np.ndarray, kind: str, mode: str | None = None, **options: Any) -> Callable[[Path], object]:
-    image = Image.fromarray(array) if mode is None else Image.fromarray(array).convert(mode)
-    return lambda path: image.save(path, kind, **options)
-
-
-WRITTEN: dict[str, Callable[[Path], object]] = {
-    "phone.jpg": pillow(RGB, "jpeg", quality=85, dpi=(72, 72), comment="a comment", **METADATA),
-    "progressive.jpg": saved_by_vips(RGB, "jpegsave", "srgb", interlace=True, Q=80),
-    "gray.jpg": pillow(GRAY, "jpeg", quality=90, exif=exif_block(8), dpi=(300, 300)),
-    "print.jpg": saved_by_vips(RGBA, "jpegsave", "cmyk", Q=90),
-    "alpha.png": pillow(RGBA, "png", dpi=(300, 300), icc_profile=ICC, exif=exif_block(3)),
-    "deep.png": saved_by_vips(RGB16, "pngsave", "rgb16"),
-    "gray.png": pillow(GRAY, "png", dpi=(600, 600)),
-    "camera.tif": tiff_with_exif,
-    "deep.tif": saved_by_vips(RGB16, "tiffsave", "rgb16", compression="lzw", predictor="horizontal"),
-    "tiles.tif": saved_by_vips(RGB, "tiffsave", "srgb", compression="deflate", tile=True, bigtiff=True),
-    "print.tif": saved_by_vips(RGBA, "tiffsave", "cmyk", compression="deflate"),
-    "float.tif": saved_by_vips(FLOAT, "tiffsave", "srgb", compression="deflate", predictor="float"),
-    "pages.tif": tiff_pages,
-    "lossless.webp": saved_by_vips(RGBA, "webpsave", "srgb", lossless=True),
-    "lossy.webp": pillow(RGB, "webp", quality=80, exif=exif_block(), icc_profile=ICC),
-    "photo.avif": pillow(RGB, "avif", quality=90, icc_profile=ICC),
-    "drawing.bmp": pillow(RGB, "bmp", dpi=(300, 300)),
-}  # fmt: skip
 
 
 @pytest.mark.skipif(EXIFTOOL is None, reason="exiftool is not installed")
@@ -251,19 +182,13 @@ def test_tiles_of_separate_planes(
     array: np.ndarray, colours: str, compression: str | None, byteorder: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "planar.tif"
-    tiff_by_tifffile(
+    tiff(
         np.ascontiguousarray(np.moveaxis(array, 2, 0)), photometric=colours, planarconfig="separate", tile=(32, 32),
         compression=compression, byteorder=byteorder,
     )(path)  # fmt: skip
     file = images.read(path)
     np.testing.assert_array_equal(file.pages[0].pixels, array)
     assert "its separate colour planes were stored interleaved" in file.notes
-
-
-def frames(kind: str, path: Path, **options: Any) -> None:
-    """Three frames that differ, each shown for its own time."""
-    steps = [Image.fromarray(np.roll(RGB, 9 * i, axis=1)) for i in range(3)]
-    steps[0].save(path, kind, save_all=True, append_images=steps[1:], duration=[80, 120, 200], loop=4, **options)
 
 
 @pytest.mark.parametrize(("kind", "options"), [("webp", {"lossless": True}), ("webp", {"quality": 90}), ("gif", {})])
@@ -330,99 +255,6 @@ def test_sixteen_bits_keep_their_gradation(tmp_path: Path) -> None:
     assert np.abs(np.diff(inner)).max() < 60
 
 
-CONVERTED = [
-    ("a.png", pillow(RGBA, "png", dpi=(300, 300), icc_profile=ICC), "jpeg", "JPEG", "RGB", "transparency was dropped"),
-    ("a.jpg", pillow(RGB, "jpeg", dpi=(300, 300), **METADATA), "png", "PNG", "RGB", ""),
-    ("a.jpg", pillow(RGB, "jpeg", dpi=(300, 300), **METADATA), "tiff", "TIFF", "RGB", ""),
-    ("a.jpg", pillow(GRAY, "jpeg", exif=exif_block(6)), "webp", "WEBP", "RGB", "gray was stored as RGB"),
-    ("a.tif", lambda path: tifffile.imwrite(path, RGB16, photometric="rgb"), "jpeg", "JPEG", "RGB", "in place of 16"),
-    ("a.tif", lambda path: tifffile.imwrite(path, GRAY16), "png", "PNG", "I;16", ""),
-    ("a.tif", lambda path: tifffile.imwrite(path, FLOAT, photometric="rgb"), "png", "PNG", "RGB", "32-bit float"),
-    ("a.tif", tiff_with_exif, "jpeg", "JPEG", "RGB", "with loss, at quality 95"),
-    ("a.tif", pillow(RGB, "tiff", "CMYK"), "jpeg", "JPEG", "CMYK", "with loss"),
-    ("a.webp", pillow(RGBA, "webp", lossless=True), "png", "PNG", "RGBA", ""),
-    ("a.gif", lambda path: frames("gif", path), "tiff", "TIFF", "RGB", "timing of its frames was dropped"),
-    ("a.gif", lambda path: frames("gif", path), "webp", "WEBP", "RGB", ""),
-    ("a.tif", pillow(GRAY, "tiff", "1"), "png", "PNG", "1", ""),
-    ("a.png", pillow(GRAY, "png", "1"), "jpeg", "JPEG", "L", "with loss"),
-]
-
-
-@pytest.mark.parametrize(("name", "make", "target", "kind", "mode", "note"), CONVERTED)
-def test_results_in_another_format(
-    name: str, make: Callable[[Path], object], target: str, kind: str, mode: str, note: str, tmp_path: Path
-) -> None:
-    source = tmp_path / name
-    make(source)
-    outcome, result = denoised(source, Settings(format=target), "result")
-    assert outcome.status == "done", outcome.notes
-    assert note in outcome.notes
-    with Image.open(result) as after:
-        # Pillow turns a TIFF by itself.
-        assert (after.format, after.mode, sorted(after.size)) == (kind, mode, [97, 101])
-    if make in (tiff_with_exif, *(row[1] for row in CONVERTED if row[0] == "a.jpg")):
-        old, new = exif_of(source), exif_of(result)
-        assert old["Orientation"] == new["Orientation"] > 1
-        assert old["Make"] == new["Make"] == "Maker"
-
-
-def exif_of(path: Path) -> dict[str, Any]:
-    """Camera and orientation, by tifffile or libvips."""
-    if path.read_bytes()[:2] in (b"II", b"MM"):
-        with tifffile.TiffFile(path) as file:
-            return {name: file.pages[0].tags[name].value for name in ("Make", "Orientation")}
-    image = pyvips.Image.new_from_file(str(path))
-    found = {name: image.get(f"exif-ifd0-{name}").split(" (")[0] for name in ("Make", "Orientation")}
-    return found | {"Orientation": int(found["Orientation"])}
-
-
-@pytest.mark.parametrize("target", ["jpeg", "tiff"])
-def test_a_conversion_keeps_resolution_and_profile(target: str, tmp_path: Path) -> None:
-    source = tmp_path / "a.png"
-    pillow(RGB, "png", dpi=(300, 300), icc_profile=ICC)(source)
-    with Image.open(done(source, Settings(format=target))) as after:
-        assert after.info["dpi"] == pytest.approx((300, 300), abs=0.01)
-        assert after.info["icc_profile"] == ICC
-
-
-@pytest.mark.parametrize(
-    ("make", "target", "words"),
-    [
-        (tiff_pages, "jpeg", "3 pages.*--format tiff"),
-        (pillow(RGB, "tiff", "CMYK"), "png", "CMYK.*--format tiff or jpeg"),
-    ],
-)
-def test_what_a_format_cannot_hold_is_a_failed_row(
-    make: Callable[[Path], object], target: str, words: str, tmp_path: Path
-) -> None:
-    source = tmp_path / "book.tif"
-    make(source)
-    outcome, result = denoised(source, Settings(format=target))
-    assert (outcome.status, result.exists()) == ("failed", False)
-    assert outcome.notes.startswith(f"{source}: ")
-    assert re.search(words, outcome.notes)
-
-
-def test_quality_changes_lossy_results_and_leaves_others(tmp_path: Path) -> None:
-    lossy, lossless = tmp_path / "a.jpg", tmp_path / "a.png"
-    pillow(RGB, "jpeg", quality=95)(lossy)
-    pillow(RGB, "png")(lossless)
-    sizes = [done(lossy, Settings(quality=quality)).stat().st_size for quality in (5, 40, 95)]
-    assert sizes == sorted(sizes)
-    assert sizes[2] > 2 * sizes[1]
-    plain = done(lossless).read_bytes()
-    assert done(lossless, Settings(quality=5)).read_bytes() == plain
-
-
-def test_keep_times_gives_the_result_the_time_of_the_original(tmp_path: Path) -> None:
-    source = tmp_path / "a.png"
-    pillow(RGB, "png")(source)
-    moment = 1_000_000_000 * 10**9 + 123_456_700
-    os.utime(source, ns=(moment, moment))
-    assert done(source).stat().st_mtime_ns != moment
-    assert done(source, Settings(keep_times=True)).stat().st_mtime_ns == moment
-
-
 def test_colours_under_full_transparency_do_not_bleed_and_alpha_stays(tmp_path: Path) -> None:
     source = tmp_path / "logo.png"
     alpha = np.where(ALPHA > 100, 255, 0).astype(np.uint8)
@@ -445,23 +277,12 @@ def test_a_result_that_is_stored_wrong_is_found(tmp_path: Path) -> None:
         images.verify(right, path)
 
 
-def test_what_the_format_loses_is_noted(tmp_path: Path) -> None:
-    source, plain = tmp_path / "a.jpg", tmp_path / "plain.jpg"
-    pillow(RGB, "jpeg", dpi=(300, 300), **METADATA)(source)
-    pillow(RGB, "jpeg")(plain)
-    notes = images.verify(images.read(source), plain)
-    assert {note.split()[1] for note in notes} == {"colour", "EXIF", "XMP", "resolution"}
-
-
 @pytest.mark.parametrize("name", ["deep.png", "pages.tif", "print.tif", "lossless.webp", "phone.jpg", "tiles.tif"])
-def test_files_that_do_not_fit_in_memory_come_out_the_same(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_do_not_fit_in_memory_come_out_the_same(name: str, tmp_path: Path) -> None:
     source = tmp_path / name
     WRITTEN[name](source)
     in_memory = done(source).read_bytes()
-    monkeypatch.setattr("folderdenoise.pages.Scratch", lambda folder: Scratch(folder, in_memory=0))
-    assert done(source).read_bytes() == in_memory
+    assert done(source, Settings(in_memory=0)).read_bytes() == in_memory
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
@@ -501,25 +322,3 @@ def rounded(page: images.Picture) -> images.Metadata:
     """The metadata, resolution as files of whole numbers can hold it."""
     resolution = page.metadata.resolution
     return replace(page.metadata, resolution=resolution and tuple(round(value, 1) for value in resolution))
-
-
-def test_a_resolution_that_webp_cannot_hold_is_noted(tmp_path: Path) -> None:
-    source = tmp_path / "a.png"
-    pillow(RGB, "png", dpi=(300, 300))(source)
-    outcome, _ = denoised(source, Settings(format="webp"), "a.webp")
-    assert "its resolution could not be kept" in outcome.notes
-
-
-def test_the_options_of_the_command_line_reach_the_files(tmp_path: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "results"
-    pictures.save(folder / "a.png", pictures.scene(40, 60))
-    pictures.save(folder / "sub" / "b.tif", pictures.scene(300, 400))
-    os.utime(folder / "a.png", (10**9, 10**9))
-    options = ["--format", "jpeg", "--quality", "30", "--keep-times", "--max-megapixels", "0.1", "--quiet"]
-    result = CliRunner().invoke(main, ["run", str(folder), "--out", str(out), *options])
-    assert result.exit_code == 1
-    assert "--max-megapixels" in result.output
-    assert sorted(path.name for path in out.rglob("*.*")) == ["a.jpg", "metrics.csv"]
-    assert (out / "a.jpg").stat().st_mtime == 10**9
-    with Image.open(out / "a.jpg") as image:
-        assert (image.format, image.quantization[0][0]) == ("JPEG", 27)  # 16 of Annex K at quality 30

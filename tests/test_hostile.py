@@ -23,8 +23,8 @@ from folderdenoise.folder import Task
 from folderdenoise.scratch import Scratch, bands, release, root
 
 from . import pictures
+from .cases import WRITTEN
 from .test_animations import STEPS, png_frames
-from .test_formats import WRITTEN
 from .test_jpeg import VIEW, multi_picture
 from .test_rare_kinds import BMPS, VALUES, jpeg_2000
 

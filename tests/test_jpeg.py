@@ -16,8 +16,8 @@ from folderdenoise.batch import Settings
 from folderdenoise.codecs.containers import segment
 
 from . import pictures
-from .test_formats import SHARED, denoised, done
-from .test_images import GRAY, RGB, exif_block
+from .cases import GRAY, RGB, exif_block
+from .processed import SHARED, denoised, done
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import math
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from folderdenoise.errors import OutputError
 from folderdenoise.ledger import Ledger, read_records
-from folderdenoise.table import COLUMNS, Row, encode, from_cell, read, to_cell
+from folderdenoise.table import COLUMNS, Row, encode, from_cell, parse, read, to_cell
 
 
 def _cells(path: Path) -> list[list[str]]:
@@ -125,13 +126,32 @@ def test_a_file_done_again_keeps_one_set_of_rows(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.csv"]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("a.tif"),
+        Row("=sum(1).png", 2, "failed", notes="'quoted', and\nbroken", pages=3, source_folder="/in"),
+        Row("x", width=3, height=2, strength=0.5, psnr=math.inf, psnr_gain=-math.inf, source_mtime_ns=2**60),
+    ],
+    ids=["plain", "odd text", "figures"],
+)
+def test_a_row_is_read_back_as_it_was(row: Row) -> None:
+    cells = [to_cell(getattr(row, column), column) for column in COLUMNS]
+    assert parse(COLUMNS, cells) == row
+    # Of a version to come, and of one before some columns.
+    assert parse((*COLUMNS, "mood"), [*cells, "good"]) == row
+    assert parse(COLUMNS[:3], cells[:3]) == Row(row.file, row.page, row.status)
+    with pytest.raises(ValueError, match="wide"):
+        parse(["file", "width"], ["a", "wide"])
+
+
 def test_a_crash_that_leaves_the_rows_of_some_pages_leaves_the_older_ones_or_none(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     with Ledger(path) as table:
         table.append([Row(file="b.tif", notes="old")])
         table.append([Row(file="a.tif", page=page, pages=2, notes="old") for page in (1, 2)])
     older = path.read_bytes()
-    lines = [encode([[to_cell(value, name) for name, value in vars(row).items()]]) for row in _pages("a.tif", 3)]
+    lines = [encode([[to_cell(getattr(row, name), name) for name in COLUMNS]]) for row in _pages("a.tif", 3)]
     path.write_bytes(older + lines[0] + lines[1])
     with Ledger(path) as table:
         assert table.records["a.tif"].is_whole

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import sys
 import tarfile
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -118,8 +119,8 @@ def test_what_it_does_not_need_stays_out(contents: ModuleType, name: str) -> Non
 def test_what_is_left_out_is_imported_nowhere(contents: ModuleType) -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "folderdenoise").rglob("*.py"))
     imported = set(re.findall(r"^ *(?:from|import) ([\w.]+)", code, flags=re.MULTILINE))
-    # The ONNX Runtime is an extra for graphics cards, which the packaged program does without.
-    assert not imported & (set(contents.EXCLUDED_MODULES) - {"onnxruntime"})
+    # Of extras, for graphics cards and for clusters, which the packaged program does without.
+    assert not imported & (set(contents.EXCLUDED_MODULES) - {"onnxruntime", "dask", "distributed", "fsspec"})
 
 
 def test_the_parts_add_up_to_the_whole(build: ModuleType, tmp_path: Path) -> None:
@@ -169,6 +170,45 @@ def test_a_program_that_is_too_heavy_is_unfit(
     monkeypatch.setattr(smoke, "LIMIT_UNPACKED", 1099)
     with pytest.raises(smoke.UnfitError, match="more than"):
         smoke.weigh(program, program)
+
+
+def test_licences_go_in_whoever_brings_the_text(build: ModuleType, smoke: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(smoke.UnfitError, match=r"LICENSE, README.txt, LGPL-3\.0\.txt.*openvino"):
+        smoke.check_papers(tmp_path)
+    build.add_licences(tmp_path / "licences")
+    (tmp_path / "LICENSE").touch()
+    assert "texts" in smoke.check_papers(tmp_path)
+    # Qt's wheels bring none.
+    assert "GNU LESSER GENERAL PUBLIC LICENSE" in (tmp_path / "licences" / "LGPL-3.0.txt").read_text(encoding="utf-8")
+    assert "PYTHON SOFTWARE FOUNDATION" in (tmp_path / "licences/Python/LICENSE.txt").read_text(encoding="utf-8")
+
+
+def test_texts_of_one_name_do_not_replace_each_other(build: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "thing-1.0.dist-info"
+    files = ["licenses/LICENSE.md", "licenses/vendored/LICENSE.md", "NOTICE", "METADATA"]
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("Name: thing\n" if name == "METADATA" else name, encoding="utf-8")
+    record = "".join(f"{folder.name}/{name},,\n" for name in files)
+    (folder / "RECORD").write_text(f"{record}thing/LICENSE,,\n", encoding="utf-8")
+    texts = build.licence_texts(metadata.Distribution.at(folder))
+    assert texts.keys() == {"LICENSE.md", "vendored/LICENSE.md", "NOTICE"}
+    assert texts["vendored/LICENSE.md"].read_text(encoding="utf-8") == "licenses/vendored/LICENSE.md"
+
+
+def test_a_package_without_a_licence_text_ends_the_build(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "licence_texts", lambda found: {})
+    with pytest.raises(SystemExit, match=r"has no licence text.*packaging/licences"):
+        build.add_licences(tmp_path)
+
+
+def test_the_deb_names_who_stands_behind_it(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.fullmatch(r"\S.* <\S+@\S+>", build.maintainer())
+    monkeypatch.setattr(build.metadata, "metadata", lambda name: {"Author-email": "A. B. <a@b.example>"})
+    assert build.maintainer() == "A. B. <a@b.example>"
+    assert "{maintainer}" in (PACKAGING / "control").read_text(encoding="utf-8")
 
 
 def test_one_unfit_step_is_told_and_the_others_are_taken(smoke: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

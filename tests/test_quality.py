@@ -99,7 +99,7 @@ def test_noise_level_is_that_of_scikit_image_and_near_the_truth(rng, dtype, sigm
     image = to_dtype(noisy, dtype)
     unit = image.astype(np.float64) / (1 if dtype == np.float32 else np.iinfo(dtype).max)
     expected = 255 * estimate_sigma(unit, average_sigmas=True, channel_axis=2)
-    assert noise_level(image) == pytest.approx(expected, rel=1e-9)
+    assert noise_level(image) == pytest.approx(expected, rel=1e-5)
     assert noise_level(image) == pytest.approx(sigma, rel=0.1)
 
 
@@ -112,10 +112,10 @@ def test_noise_level_of_a_large_image_by_its_blocks(rng):
 
 
 def test_noise_level_without_noise():
-    assert noise_level(np.full((50, 60, 3), 7, np.uint8)) == pytest.approx(0, abs=1e-9)
+    assert noise_level(np.full((50, 60, 3), 7, np.uint8)) == pytest.approx(0, abs=1e-4)
     assert noise_level(np.zeros((50, 60, 3), np.uint8)) == 0
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8), (64, 64))
-    assert noise_level(ramp) == pytest.approx(0, abs=1e-9)
+    assert noise_level(ramp) == pytest.approx(0, abs=1e-4)
     assert noise_level(np.zeros((3, 500), np.uint8)) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ import pyvips
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from folderdenoise import images
+from folderdenoise import images, scratch
 from folderdenoise.batch import Settings
 from folderdenoise.codecs.containers import chunk
 from folderdenoise.errors import UnreadableImageError
 
 from . import pictures
-from .test_formats import SHARED, denoised, done
-from .test_images import FLOAT, GRAY, GRAY16, ICC, RGB, RGBA, XMP, wide_gamut_avif
-from .test_images import tiff as tiff_by_tifffile
+from .cases import FLOAT, GRAY, GRAY16, ICC, RGB, RGBA, XMP, wide_gamut_avif
+from .cases import tiff as tiff_by_tifffile
+from .processed import SHARED, denoised, done
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 
@@ -80,6 +81,27 @@ def test_pages_of_one_series_have_one_scale(tmp_path: Path) -> None:
     source = tmp_path / "series.tif"
     tifffile.imwrite(source, np.stack([NOISY * 11, NOISY * 12, NOISY * 13]).astype(np.int16), photometric="minisblack")
     assert len({page.scale for page in images.read(source).pages}) == 1
+
+
+@pytest.mark.parametrize("name", ["tomograph", "counts"])
+def test_large_images_of_such_values_are_never_in_memory_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What may be in memory, smaller: the bands and the samples that the scale is found by.
+    monkeypatch.setattr(scratch, "_BLOCK", 1 << 18)
+    monkeypatch.setattr("folderdenoise.codecs.scale._SAMPLES", 10_000)
+    values = np.tile(VALUES[name][0], (20, 20))
+    tiff_by_tifffile(values)(tmp_path / "large.tif")
+    with scratch.Scratch(tmp_path, in_memory=0) as room:
+        tracemalloc.start()
+        file = images.read(tmp_path / "large.tif", scratch=room)
+        images.write(file, tmp_path / "again.tif")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert file.pages[0].scale is not None
+        assert most < values.nbytes / 2
+        del file
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "again.tif"), values, atol=VALUES[name][1])
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of odd files is not here")

@@ -23,6 +23,7 @@ from train.datasets import ArraySource, CropSource
 from train.fit import fit, noise_level_target
 from train.noise import Gaussian
 from train.recipes import RECIPES, Cosine, Plateau
+from train.start import load_start
 
 from . import pictures
 
@@ -319,3 +320,28 @@ def test_a_gray_unet_begins_as_the_colour_one_it_is_started_from(tmp_path: Path,
         shown = keras.ops.convert_to_numpy(expected[name]).mean(axis=3, keepdims=True)
         assert keras.ops.convert_to_numpy(value) == pytest.approx(shown, abs=1e-4)
         assert np.abs(shown - image.mean()).max() > 0.05
+
+
+def test_a_larger_unet_begins_as_the_smaller_one_and_makes_use_of_its_size(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    small = dataclasses.replace(CONDITIONED.network, widths=(4, 6)).build()
+    small.set_weights([0.3 * rng.normal(size=weight.shape) for weight in small.get_weights()])
+    start = tmp_path / "model.keras"
+    small.save(start)
+    larger = dataclasses.replace(CONDITIONED.network, widths=(6, 9), blocks=2, middle=3)
+    learning = dataclasses.replace(CONDITIONED, network=larger)
+    grown = larger.build()
+    load_start(grown, learning, start)
+    image = rng.random((1, 16, 24, 1), dtype=np.float32)
+    expected = {name: keras.ops.convert_to_numpy(value) for name, value in small(image, training=False).items()}
+    for name, value in grown(image, training=False).items():
+        assert keras.ops.convert_to_numpy(value) == pytest.approx(expected[name], abs=1e-5)
+    taught = fit(learning, small_images(), tmp_path / "taught", epochs=1, start=start, mixed_bfloat16=False)
+    heard = taught.get_layer("up0_block0_conv1").get_weights()[0]
+    assert np.abs(heard[:, :, 4:, :4]).max() > 0  # the old channels listen to the new ones
+    assert np.abs(taught.get_layer("middle_block2_conv2").get_weights()[0]).max() > 0
+    narrow = dataclasses.replace(CONDITIONED, network=dataclasses.replace(larger, widths=(3, 6)))
+    for smaller, why in ((narrow, "no room for"), (CONDITIONED, "no place for its down0")):
+        with pytest.raises(UsageError, match=why):
+            load_start(smaller.network.build(), smaller, start)

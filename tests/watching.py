@@ -1,4 +1,4 @@
-"""A watch in a process of its own, and waiting for what it does: for conditions, never for a time."""
+"""A watch in a process of its own or in this one, and waiting for what it does: for conditions, never for a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from folderdenoise import job, watch
+from folderdenoise.batch import Outcome, Report
+from folderdenoise.folder import Plan, Selection
+from folderdenoise.habits import Habits
+from folderdenoise.job import Order, Stop
+from folderdenoise.table import read
+
+from . import pictures
 
 PATIENCE = 90
 """Seconds after which a condition is given up: a loaded machine is slow, a broken watch never gets there."""
@@ -91,3 +103,68 @@ class Watching:
                 self._news.notify_all()
         with self._news:
             self._news.notify_all()
+
+
+def picture(path: Path, seed: int = 0) -> Path:
+    return pictures.save(path, pictures.noisy(pictures.scene(seed=seed), 20))
+
+
+def rows(out: Path) -> list[tuple[str, str, str]]:
+    return [(row["file"], row["page"], row["status"]) for row in read(out / "metrics.csv")]
+
+
+class Heard:
+    """A listener that ends the watch when it has heard enough."""
+
+    def __init__(self, stop: Stop, enough: int) -> None:
+        self._stop, self._enough = stop, enough
+        self.files: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
+        self.code = -1
+        self.changed = b""
+        self.reasons: dict[str, str] = {}
+
+    def started(self, plan: Plan) -> None:
+        pass
+
+    def skipped(self, path: Path, reason: str) -> None:
+        self.reasons[path.name] = reason
+
+    def noted(self, message: str) -> None:
+        pass
+
+    def warned(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def finished_file(self, outcome: Outcome) -> None:
+        self.files.append((outcome.task.relative, outcome.status))
+        if len(self.files) == self._enough:
+            self._stop.set()
+
+    def finished(self, report: Report, interrupted: bool) -> None:
+        pass
+
+
+def watch_here(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    habits: Habits,
+    enough: int = 0,
+    inbox: str = "in",
+    **order: object,
+) -> Heard:
+    """Watch in this process until ``enough`` files are done."""
+    stop = Stop()
+
+    @contextmanager
+    def interruptible() -> Iterator[Stop]:
+        yield stop
+
+    monkeypatch.setattr(job, "interruptible", interruptible)
+    heard = Heard(stop, enough)
+    alarm = threading.Timer(PATIENCE, stop.set)
+    alarm.start()
+    chosen = Order(tmp_path / inbox, tmp_path / "out", **order)  # type: ignore[arg-type]
+    heard.code = watch.watch(chosen, Selection(), habits, heard)
+    alarm.cancel()
+    return heard

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from folderdenoise.errors import ModelError
+from folderdenoise.runtime import feed_for
 from train import halves, noise
 from train.architectures import NOISE_LEVEL_STRIDE, Autoencoder, UNet, kmac_per_pixel, receptive_field
 from train.recipes import Recipe
@@ -179,9 +180,7 @@ def compile_graph(graph: bytes) -> Network:
 
 def run_graph(compiled: Network, inputs: Sequence[str], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """``denoised`` for ``image`` ``(H, W, C)``, at strength 1."""
-    feed = {"image": image[None]}
-    if "strength" in inputs:
-        feed["strength"] = np.float32(1.0)
+    feed = feed_for(inputs, image[None])
     # Shared, not copied into the request's own tensor: after an image of 70×76 pixels one of 76×70, of as many bytes,
     # was now and then refused ("could not be broadcast").
     return np.asarray(compiled(feed, share_inputs=True)["denoised"])[0]

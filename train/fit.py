@@ -24,12 +24,10 @@ from train.architectures import NOISE_LEVEL_STRIDE, UNet
 from train.callbacks import Checkpoint, Clock, CosineRate, History, Progress, cut_history, plateau
 from train.datasets import Source
 from train.optimizers import ConvMuon
-from train.recipes import Cosine, Recipe
+from train.recipes import Cosine, Plateau, Recipe
+from train.start import START_RATE, load_start, remember_start
 
 log = logging.getLogger(__name__)
-
-START_RATE = 0.5
-"""Share of a schedule's rate at which a run that starts from trained weights begins."""
 
 
 def noise_level_target(noisy: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -62,8 +60,8 @@ def fit(
 
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
     run goes on from there, to the limits given now. ``command`` is what the card will name. ``start`` is an exported
-    U-Net (a ``model.keras``) to train on from. Raises :class:`UsageError` if there is nothing to resume, or if there is
-    and ``resume`` was not asked for, or if ``start`` is no model of the recipe's network.
+    U-Net (a ``model.keras``) to train on from, of the recipe's network or of a smaller one. Raises :class:`UsageError`
+    if there is nothing to resume, or if there is and ``resume`` was not asked for, or if ``start`` is no such model.
     """
     keras.utils.set_random_seed(recipe.seed)
     steps = None if minutes is not None else (epochs or recipe.epochs) * source.steps_per_epoch
@@ -80,19 +78,19 @@ def fit(
         run.mkdir(parents=True, exist_ok=True)
         model = _compiled(recipe, mixed_bfloat16)
         if start is not None:
-            _load_start(model, recipe, start)
+            load_start(model, recipe, start)
             progress.rate_scale = START_RATE
-            _remember_start(progress, start)
+            remember_start(progress, start)
     cut_history(run / "history.csv", progress.step)
     progress.command = "; ".join(part for part in (progress.command, command) if part)
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
 
     conditioned = isinstance(recipe.network, UNet)
     callbacks: list[keras.callbacks.Callback] = [Clock(progress), History(run / "history.csv", progress)]
-    if isinstance(recipe.schedule, Cosine):
-        callbacks.append(CosineRate(recipe.schedule, progress))
-    else:
+    if isinstance(recipe.schedule, Plateau):
         callbacks.extend(plateau(recipe.schedule))
+    else:
+        callbacks.append(CosineRate(recipe.schedule, progress))
     callbacks.append(Checkpoint(run, progress))
 
     _train(model, source, progress, conditioned, callbacks)
@@ -190,41 +188,6 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
     # XLA compiles convolutions on a CPU to slower code than oneDNN's.
     model.compile(optimizer, loss, jit_compile=keras.backend.backend() == "jax")
     return model
-
-
-def _load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
-    """Put the weights of the exported model ``start`` into ``model``, a gray one those of a colour one, too."""
-    if not isinstance(recipe.network, UNet):
-        raise UsageError(f"{recipe.name}: only U-Nets can be started from an exported model")
-    if not start.is_file():
-        raise UsageError(f"{start}: no such model.keras to start from")
-    trained = keras.models.load_model(start, compile=False)
-    weights = trained.get_weights()
-    if recipe.network.channels == 1 and trained.inputs[0].shape[-1] == 3:
-        weights = [_grayed(weight, variable.path) for weight, variable in zip(weights, trained.weights, strict=True)]
-    try:
-        model.set_weights(weights)
-    except ValueError as error:
-        raise UsageError(f"{start}: is not a model of the network of {recipe.name}: {error}") from error
-
-
-def _remember_start(progress: Progress, start: Path) -> None:
-    """Take over how the weights came to be, for the new card, where the old one lies beside them."""
-    path = start.with_name("card.json")
-    if path.is_file():
-        card = json.loads(path.read_text(encoding="utf-8"))
-        progress.command = card["command"]
-        progress.earlier_seconds = float(card["training"].get("seconds", 0.0))
-        progress.earlier_megapixels = float(card["training"].get("megapixels", 0.0))
-
-
-def _grayed(weight: NDArray[np.float32], path: str) -> NDArray[np.float32]:
-    """A weight of a colour U-Net, so that a gray image gives the mean over the channels of what three of it gave."""
-    if path.startswith(("first/kernel", "level0/kernel")):
-        return weight.sum(axis=2, keepdims=True)
-    if path.startswith("residual/"):
-        return weight.mean(axis=2, keepdims=True) if weight.ndim == 4 else weight.mean(keepdims=True)
-    return weight
 
 
 def _targets(clean: NDArray[np.float32], noisy: NDArray[np.float32], conditioned: bool) -> dict[str, Any]:

@@ -32,6 +32,14 @@ class Plateau:
 
 
 @dataclass(frozen=True)
+class Annealed:
+    """Adam: linear warm-up over ``warmup`` steps, then cosine to nearly zero; the last weights are what ships."""
+
+    rate: float = 1e-3
+    warmup: int = 100
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one named model comes to be."""
 
@@ -43,7 +51,7 @@ class Recipe:
     noise_words: str
     network: Autoencoder | UNet
     loss: str
-    schedule: Cosine | Plateau
+    schedule: Cosine | Plateau | Annealed
     batch_size: int
     epochs: int
     """How long without ``--minutes`` or ``--epochs``; an epoch of crops is 500 batches."""
@@ -75,7 +83,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.5, clipped to [0, 1]",
         network=Autoencoder(1, (32, 64, 128)),
         loss="bce",
-        schedule=Plateau(),
+        schedule=Annealed(),
         batch_size=128,
         epochs=40,
         training_data_licence=_MNIST_LICENCE,
@@ -91,7 +99,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.3, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), batch_norm=True, output="linear"),
         loss="mse",
-        schedule=Plateau(),
+        schedule=Annealed(),
         batch_size=64,
         epochs=60,
         training_data_licence="none stated; cite Krizhevsky 2009",
@@ -147,7 +155,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.1, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), output="linear"),
         loss="mse",
-        schedule=Plateau(stop_patience=10),
+        schedule=Annealed(),
         batch_size=4,
         epochs=150,
     ),
@@ -172,6 +180,32 @@ _RECIPES = (
         noise=Blind(),
         noise_words=_BLIND_WORDS,
         network=UNet(1, (64, 96, 128), blocks=1, middle=1, head_width=24),
+        loss="charbonnier",
+        schedule=Cosine(),
+        batch_size=16,
+        epochs=50,
+    ),
+    Recipe(
+        name="rgb-leaky-large",
+        summary="Colour photographs and scans with noise of unknown kind and strength: better and slower.",
+        domain="photographs",
+        data=FolderCrops(3),
+        noise=Blind(),
+        noise_words=_BLIND_WORDS,
+        network=UNet(3, (96, 128, 192), blocks=2, middle=2, head_width=24),
+        loss="charbonnier",
+        schedule=Cosine(),
+        batch_size=16,
+        epochs=50,
+    ),
+    Recipe(
+        name="gray-leaky-large",
+        summary="Grayscale photographs and scans with noise of unknown kind and strength: better and slower.",
+        domain="photographs",
+        data=FolderCrops(1),
+        noise=Blind(),
+        noise_words=_BLIND_WORDS,
+        network=UNet(1, (96, 128, 192), blocks=2, middle=2, head_width=24),
         loss="charbonnier",
         schedule=Cosine(),
         batch_size=16,

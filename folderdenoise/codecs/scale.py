@@ -45,7 +45,9 @@ def read(path: Path, page: Picture, scratch: Scratch) -> Picture:
     for rows in bands(pixels):
         np.divide(samples[rows] - np.float64(black), white - black, out=pixels[rows], casting="unsafe")
         release(samples)
-    alpha = None if page.alpha is None else page.alpha.astype(np.float32)
+    alpha = page.alpha
+    if alpha is not None and alpha.dtype != np.float32:
+        alpha = alpha.astype(np.float32)
     return replace(page, pixels=pixels, alpha=alpha, scale=Scale(kind, black, white))
 
 
@@ -62,18 +64,15 @@ def _power(value: float) -> float:
     return 2.0 ** math.ceil(math.log2(value)) if value > 0 else 0.0
 
 
-def stored(page: Picture) -> tuple[Array, Array | None]:
-    """Pixels and alpha as the file holds them: copies, where there is a scale."""
-    if page.scale is None:
-        return page.pixels, page.alpha
-    kind = np.dtype(page.scale.dtype)
-    pixels = np.empty(page.pixels.shape, kind)
-    limits = np.iinfo(kind) if kind.kind == "i" else np.finfo(kind)
+def halves(page: Picture) -> tuple[Array, Array | None]:
+    """Pixels and alpha of a page that its file holds as 16-bit floats, as the file holds them: copies."""
+    black, white = (0.0, 1.0) if page.scale is None else (page.scale.black, page.scale.white)
+    pixels = np.empty(page.pixels.shape, np.float16)
+    limits = np.finfo(np.float16)
     for rows in bands(page.pixels):
-        values = page.pixels[rows] * np.float64(page.scale.white - page.scale.black) + page.scale.black
-        values = np.rint(values) if kind.kind == "i" else values
+        values = page.pixels[rows] * np.float64(white - black) + black
         pixels[rows] = np.clip(values, float(limits.min), float(limits.max))
-    return pixels, None if page.alpha is None else page.alpha.astype(kind)
+    return pixels, None if page.alpha is None else page.alpha.astype(np.float16)
 
 
 def rescaled(pixels: Array, old: Scale | None, new: Scale | None) -> Array:

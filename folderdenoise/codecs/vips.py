@@ -48,6 +48,22 @@ def damaged(path: Path, why: str) -> UnreadableImageError:
     )
 
 
+def pixel_bytes(path: Path) -> int | None:
+    """Width × height × pages × bands × bytes each, going by the header; None for what libvips does not read."""
+    try:
+        image = pyvips.Image.new_from_source(pyvips.Source.new_from_file(os.fsencode(path)), "")
+    except pyvips.Error:
+        return None
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    each = np.dtype(_DTYPES[image.format]).itemsize if image.format in _DTYPES else 8
+    return int(image.width) * int(image.height) * int(pages) * int(image.bands) * each
+
+
+def set_threads(count: int) -> None:
+    """How many processor threads libvips may take for one image."""
+    pyvips.concurrency_set(count)
+
+
 def opened(path: Path, loader: str, data: bytes | None = None, **options: object) -> Any:
     """A lazy libvips image: header read, pixels not yet. ``data`` instead of ``path`` for formats that
     libvips would map into memory: a file cut short during that would end the process.
@@ -166,9 +182,17 @@ def _set_blobs(vips: Any, metadata: Metadata, exif: bytes | None) -> None:
 
 
 def lazy(image: Picture) -> Any:
-    """The pixels with alpha as a libvips image, not copied where they are stored as they are."""
-    pixels, alpha = scale.stored(image)
+    """The pixels with alpha as a libvips image of what the file is to hold, not copied but for 16-bit floats."""
+    pixels, alpha, kept = image.pixels, image.alpha, image.scale
+    if kept is not None and kept.dtype == "float16":
+        (pixels, alpha), kept = scale.halves(image), None
     vips = _array(pixels)
+    if kept is not None:
+        # Strip by strip on the way to the file: a copy would be as large as the image.
+        limits = np.iinfo(kept.dtype) if kept.dtype.startswith("int") else np.finfo(kept.dtype)
+        vips = vips.cast("double").linear(kept.white - kept.black, kept.black)
+        vips = vips.rint() if kept.dtype.startswith("int") else vips
+        vips = vips.clamp(min=float(limits.min), max=float(limits.max)).cast(_FORMATS[kept.dtype])
     if alpha is not None:
         vips = vips.bandjoin(_array(alpha))
     meaning = {1: "b-w", 3: "srgb"} if pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .screen import Rect
+from ..screen import Rect
 
 CELL = 32
 """Side in pixels of the cells in which is kept what is done."""

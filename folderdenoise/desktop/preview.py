@@ -12,9 +12,9 @@ from PySide6.QtGui import QImage
 
 from ..engine import Denoiser
 from ..errors import FolderDenoiseError
+from ..screen import Bytes, Rect
 from . import pieces
 from .latest import Latest
-from .screen import Bytes, Rect
 from .sheet import Sheet, Wanted
 
 

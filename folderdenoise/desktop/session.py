@@ -234,7 +234,7 @@ class Session(QObject):
         # They are begun in this order, so many at a time.
         self._queue = dict.fromkeys(task.source for task in plan.tasks)
         self.entries.set_state(self._queue, State.WAITING)
-        self._at_once = job.jobs_for(Order(plan.out, plan.out))
+        self._at_once = job.resources_for(Order(plan.out, plan.out), len(plan.tasks)).jobs
         self._show_under_way()
 
     def _on_file(self, outcome: Outcome) -> None:

@@ -16,9 +16,9 @@ from ..engine import Denoiser, brightening
 from ..errors import FolderDenoiseError, UnreadableImageError, UnsupportedImageError
 from ..images import Picture
 from ..scratch import Scratch
+from ..screen import Bytes, Pixels, Rect, Turn, to_screen
 from ..tiles import to_float
 from . import pieces
-from .screen import Bytes, Pixels, Rect, Turn, to_screen
 
 MOST_MEGAPIXELS = 400.0
 _IN_MEMORY = 768 << 20

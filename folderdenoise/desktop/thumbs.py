@@ -139,7 +139,7 @@ def _by_reader(source: Path) -> tuple[QImage, int, int]:
     import cv2
 
     from .. import images
-    from .screen import Turn, to_screen
+    from ..screen import Turn, to_screen
 
     page = images.read(source, max_megapixels=_MOST_MEGAPIXELS).pages[0]
     height, width = page.pixels.shape[:2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..codecs.picture import shown
 from ..publish import published
-from .gather import Page as Page
+from ..table import Row
 from .gather import read_pages
 from .page import View, render
 from .sources import RunSources, find_originals
@@ -30,12 +30,12 @@ def write_report(out: Path, originals: Path | None = None) -> Path:
 
 
 def write_comparison(
-    target: Path, title: str, sides: tuple[str, str], pages: Sequence[Page], files: Mapping[str, tuple[Path, Path]]
+    target: Path, title: str, sides: tuple[str, str], pages: Sequence[Row], files: Mapping[str, tuple[Path, Path]]
 ) -> Path:
     """Write the page of a comparison to ``target`` and return it.
 
     ``sides`` are what the two sets are called; ``pages`` have the scores of the first against the second; ``files`` are
-    the two files of each ``Page.file`` that was compared. Raises OutputError where it cannot be written.
+    the two files of each ``Row.file`` that was compared. Raises OutputError where it cannot be written.
     """
     with tempfile.TemporaryDirectory() as scratch:
         return _publish(comparison_view(title, sides, pages, files, Path(scratch)), target)

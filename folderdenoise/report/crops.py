@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +14,16 @@ import pyvips
 from numpy.typing import NDArray
 
 from .. import images
-from ..codecs import vips
 from ..errors import FolderDenoiseError, UnreadableImageError
 from ..images import Picture
 from ..quality import to_unit
 from ..scratch import Scratch, release
+from ..screen import Rect, Turn, to_screen
 
 CROP = (576, 360)
-"""Width and height of a crop in pixels of the image."""
+"""Width and height of a crop in pixels of the image; at most, where there is much noise."""
+MOST_BYTES = 6_000_000
+"""What the pictures of one report take together, at most."""
 MOST_MEGAPIXELS = 300.0
 """Larger files are not opened for the report, which is to be there soon."""
 
@@ -31,7 +32,6 @@ _BLOCK = 16
 _SMALL = 176  # what is smaller on both sides is shown enlarged by a whole number
 _NEARLY_ALL = 0.7  # of a page: then it needs no small picture of all of it beside the crop
 _STRIP_PIXELS = 2_000_000
-_PAPER = [204.0] * 3  # behind transparent parts
 _QUALITY = 90  # without chroma subsampling: noise looks as it is
 
 
@@ -52,11 +52,12 @@ class Shot:
     note: str = ""
 
 
-def take(before: Path | str, after: Path, page: int, scratch_folder: Path) -> Shot | str:
+def take(before: Path | str, after: Path, page: int, scratch_folder: Path, most_bytes: int = MOST_BYTES) -> Shot | str:
     """Pictures of page ``page`` (from 1) of the files, or why there are none.
 
     ``before`` is a file, or why it is not to be had. What does not fit into memory goes through scratch files in
-    ``scratch_folder``.
+    ``scratch_folder``. Together the pictures have at most ``most_bytes``, of which some 100,000 are needed: of noise,
+    which no JPEG can make small, a smaller part is shown. At a lower quality it would no longer look as it is.
     """
     with Scratch(scratch_folder, in_memory=256 << 20) as scratch:
         try:
@@ -71,10 +72,7 @@ def take(before: Path | str, after: Path, page: int, scratch_folder: Path) -> Sh
                 note = f"The original cannot be shown: {error}"
         if original is not None and original.pixels.shape[:2] != result.pixels.shape[:2]:
             original, note = None, "The original cannot be shown beside it: it is of another size."
-        try:
-            return _shot(original, result, note)
-        except pyvips.Error as error:
-            return f"The result cannot be shown: {vips.reason(error)}"
+        return _shot(original, result, note, most_bytes)
 
 
 def _page(path: Path, page: int, scratch: Scratch) -> Picture:
@@ -84,22 +82,31 @@ def _page(path: Path, page: int, scratch: Scratch) -> Picture:
     return pages[page - 1]
 
 
-def _shot(original: Picture | None, result: Picture, note: str) -> Shot:
+def _shot(original: Picture | None, result: Picture, note: str, most_bytes: int) -> Shot:
     height, width = result.pixels.shape[:2]
     left, top = choose(None if original is None else original.pixels, result.pixels)
-    part = slice(top, top + CROP[1]), slice(left, left + CROP[0])
-    cut = _display(_cut(result, part))
+    frame = left, top, min(left + CROP[0], width), min(top + CROP[1], height)
+    while True:
+        after = _uri(_cut(result, frame))
+        before = None if original is None else _uri(_cut(original, frame))
+        area = (frame[2] - frame[0]) * (frame[3] - frame[1])
+        thumb = _thumb(result, frame) if area < _NEARLY_ALL * width * height else None
+        spare = most_bytes - len(thumb or "")
+        crops = len(after) + len(before or "")
+        if crops <= spare:
+            break
+        frame = _middle(frame, 0.95 * math.sqrt(spare / crops))
     zoom = max(1, _SMALL // max(width, height))
-    is_part = cut.width * cut.height < _NEARLY_ALL * width * height
-    return Shot(
-        after=_uri(cut),
-        before=None if original is None else _uri(_display(_cut(original, part))),
-        thumb=_uri(_thumb(result, (left, top))) if is_part else None,
-        width=cut.width * zoom,
-        height=cut.height * zoom,
-        zoom=zoom,
-        note=note,
-    )
+    shown_width, shown_height = Turn.of(result.metadata.orientation).size(frame[2] - frame[0], frame[3] - frame[1])
+    return Shot(after, before, thumb, shown_width * zoom, shown_height * zoom, zoom, note)
+
+
+def _middle(frame: Rect, share: float) -> Rect:
+    """The middle of a part, its sides shorter by the factor ``share``."""
+    left, top, right, bottom = frame
+    width, height = max(1, int(share * (right - left))), max(1, int(share * (bottom - top)))
+    left, top = left + (right - left - width) // 2, top + (bottom - top - height) // 2
+    return left, top, left + width, top + height
 
 
 def choose(before: NDArray[Any] | None, after: NDArray[Any]) -> tuple[int, int]:
@@ -154,23 +161,19 @@ def _means(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def _cut(page: Picture, part: tuple[slice, slice]) -> Picture:
+def _cut(page: Picture, frame: Rect) -> Picture:
+    part = slice(frame[1], frame[3]), slice(frame[0], frame[2])
     alpha = None if page.alpha is None else page.alpha[part].copy()
     return replace(page, pixels=page.pixels[part].copy(), alpha=alpha)
 
 
-def _thumb(page: Picture, corner: tuple[int, int]) -> Any:
-    """The whole page, small, with a frame around the crop at ``corner`` (left, top)."""
+def _thumb(page: Picture, frame: Rect) -> str:
+    """The whole page, small, with ``frame`` drawn in."""
     height, width = page.pixels.shape[:2]
-    factor = max(1, math.floor(max(width / _THUMB[0], height / _THUMB[1])))
+    factor = math.ceil(max(width / _THUMB[0], height / _THUMB[1]))
     alpha = None if page.alpha is None else _shrunk(page.alpha[..., np.newaxis], factor)[..., 0]
-    shown = _display(replace(page, pixels=_shrunk(page.pixels, factor), alpha=alpha), turn=False)
-    first = corner[0] // factor, corner[1] // factor
-    last = min(corner[0] + CROP[0], width) // factor - 1, min(corner[1] + CROP[1], height) // factor - 1
-    canvas = np.ascontiguousarray(shown.numpy())
-    cv2.rectangle(canvas, first, last, (0, 0, 0), 3)
-    cv2.rectangle(canvas, first, last, (255, 255, 255), 1)
-    return _turned(pyvips.Image.new_from_array(canvas, interpretation="srgb"), page)
+    small = replace(page, pixels=_shrunk(page.pixels, factor), alpha=alpha)
+    return _uri(small, tuple(side // factor for side in frame))
 
 
 def _shrunk(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -186,35 +189,14 @@ def _shrunk(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
     return small
 
 
-def _display(page: Picture, *, turn: bool = True) -> Any:
-    """The picture as a screen shows it: 8 bits, sRGB, on paper where it is transparent, turned upright."""
-    pixels = page.pixels
-    if pixels.dtype == np.float32:
-        pixels = np.rint(np.clip(pixels, 0.0, 1.0) * 65535.0).astype(np.uint16)
-    image = vips.lazy(replace(page, pixels=pixels, alpha=None))
-    colours = pixels.shape[2]
-    if page.metadata.icc is not None:
-        image = image.copy()
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", page.metadata.icc)
-    plain = image.colourspace("srgb").cast("uchar")
-    if page.metadata.icc is not None or colours == 4:
-        # A damaged profile, or one for other colours: shown as if it had none.
-        with contextlib.suppress(pyvips.Error):
-            plain = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
-    image = plain
-    if page.alpha is not None:
-        share = to_unit(page.alpha) if page.alpha.dtype != np.float32 else np.clip(page.alpha, 0.0, 1.0)
-        values = np.rint(255.0 * share).astype(np.uint8)
-        image = image.bandjoin(vips.lazy(Picture(values[..., np.newaxis]))).flatten(background=_PAPER)
-    return _turned(image, page) if turn else image
-
-
-def _turned(image: Any, page: Picture) -> Any:
-    image = image.copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", page.metadata.orientation)
-    return image.autorot()
-
-
-def _uri(image: Any) -> str:
+def _uri(page: Picture, frame: tuple[int, ...] | None = None) -> str:
+    """The picture as a screen shows it, upright, as a data URI; with ``frame`` (left, top, right, bottom) drawn in."""
+    shown = to_screen(page.pixels, page.alpha, page.metadata.icc)
+    if frame is not None:
+        shown = np.ascontiguousarray(shown)
+        for shade, thickness in ((0, 3), (255, 1)):
+            cv2.rectangle(shown, frame[:2], (frame[2] - 1, frame[3] - 1), (shade,) * 3, thickness)
+    upright = np.ascontiguousarray(Turn.of(page.metadata.orientation)(shown))
+    image = pyvips.Image.new_from_array(upright, interpretation="srgb")
     data = image.jpegsave_buffer(Q=_QUALITY, subsample_mode="off", keep="none")
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")

@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..codecs.picture import shown
+from ..table import Row
 from .charts import HEIGHT, WIDTH, Chart
 from .crops import CROP, Shot
-from .gather import Page
 from .rank import Judgement
 
 MOST_ROWS = 30_000
@@ -37,7 +37,7 @@ _COLUMNS: tuple[tuple[str, str, int | None, str], ...] = (
     ("flat_noise_before", "flat before", 1, "noise where the image is flattest, 8-bit levels"),
     ("flat_noise_after", "flat after", 1, "the same of the result"),
     ("structure_removed", "structure", 2, "how much what was removed follows the picture, 0 to 1"),
-    ("estimated_gain", "est. gain", 1, "PSNR gained in dB, estimated without a reference"),
+    ("estimated_psnr_gain", "est. gain", 1, "PSNR gained in dB, estimated without a reference"),
     ("psnr", "PSNR", 2, "dB, against the reference"),
     ("psnr_gain", "PSNR gain", 2, "dB, against the reference"),
     ("ssim", "SSIM", 4, "against the reference, at most 1"),
@@ -104,7 +104,7 @@ class View:
     failed: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, ...], ...]
     models: tuple[Model, ...]
-    pages: Sequence[Page] = ()
+    pages: Sequence[Row] = ()
     judgements: Sequence[Judgement] = ()
     warnings: tuple[str, ...] = field(default=())
 
@@ -136,7 +136,7 @@ def render(view: View) -> str:
     )
 
 
-def name_of(page: Page) -> str:
+def name_of(page: Row) -> str:
     """A file's name as text that any screen can show, with the page where there are several."""
     name = shown(page.file)
     return f"{name}, page {page.page} of {page.pages}" if page.pages > 1 else name
@@ -163,7 +163,7 @@ def _table(view: View) -> dict[str, Any]:
     idle = set()
     if all(view.pages[i].pages == 1 for i in kept):
         idle.add("page")
-    if len({view.pages[i].model for i in kept} - {""}) < 2:
+    if len({view.pages[i].model for i in kept} - {None}) < 2:
         idle.add("model")
     columns = [
         (key, title, decimals, words)
@@ -181,12 +181,12 @@ def _table(view: View) -> dict[str, Any]:
     }
 
 
-def _value(page: Page, judgement: Judgement, key: str, decimals: int | None) -> str | float | None:
+def _value(page: Row, judgement: Judgement, key: str, decimals: int | None) -> str | float | None:
     if key == "score":
         return round(judgement.score, 2)
     value = getattr(page, key)
     if decimals is None:
-        return shown(value)
+        return shown(value or "")
     if value is None or (key == "megapixels" and not page.is_done):
         return None
     return round(value, decimals) if math.isfinite(value) else ("inf" if value > 0 else "-inf")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .gather import Page
+from ..table import Row
 
 LOOK = 0.25
 """From this score on a page deserves a look."""
@@ -33,10 +33,10 @@ class Measure:
     """What pages are called best and worst by. ``value`` of a page: the higher the better, None if unknown."""
 
     title: str
-    value: Callable[[Page], float | None]
+    value: Callable[[Row], float | None]
 
 
-def judge(page: Page) -> Judgement:
+def judge(page: Row) -> Judgement:
     """The doubts about a page. A failed one has none: it has no result to doubt."""
     if not page.is_done:
         return Judgement(0.0, ())
@@ -47,7 +47,7 @@ def judge(page: Page) -> Judgement:
     return Judgement(min(1.0, sum(weight for weight, _ in doubts)), tuple(words for _, words in doubts))
 
 
-def _against_reference(page: Page) -> list[tuple[float, str]]:
+def _against_reference(page: Row) -> list[tuple[float, str]]:
     gain, psnr = page.psnr_gain, page.psnr
     if gain is None or psnr is None or psnr >= _INVISIBLE_PSNR:
         return []
@@ -60,7 +60,7 @@ def _against_reference(page: Page) -> list[tuple[float, str]]:
     return []
 
 
-def _from_evidence(page: Page) -> Iterable[tuple[float, str]]:
+def _from_evidence(page: Row) -> Iterable[tuple[float, str]]:
     before, after = page.noise_before, page.noise_after
     if before is None or after is None:
         return
@@ -84,9 +84,9 @@ def _from_evidence(page: Page) -> Iterable[tuple[float, str]]:
     weight = _ramp(after - wanted, 2.0, 8.0)
     if weight > 0.0:
         yield weight, f"still noisy: {after:.1f} of {before:.1f} levels are left"
-    if page.estimated_gain is not None and page.estimated_gain < 0.0:
-        weight = _ramp(page.estimated_gain, 0.0, -3.0)
-        yield weight, f"worse than the original by the estimate ({page.estimated_gain:.1f} dB)"
+    if page.estimated_psnr_gain is not None and page.estimated_psnr_gain < 0.0:
+        weight = _ramp(page.estimated_psnr_gain, 0.0, -3.0)
+        yield weight, f"worse than the original by the estimate ({page.estimated_psnr_gain:.1f} dB)"
 
 
 def _ramp(value: float, zero: float, one: float, start: float = 0.0) -> float:
@@ -95,19 +95,19 @@ def _ramp(value: float, zero: float, one: float, start: float = 0.0) -> float:
     return start + (1.0 - start) * share
 
 
-def measure_for(pages: Iterable[Page]) -> Measure:
+def measure_for(pages: Iterable[Row]) -> Measure:
     """What to call the pages best and worst by: the surest figure that any of them has."""
     has_estimate = False
     for page in pages:
         if page.psnr_gain is not None:
             return Measure("PSNR gain", lambda page: page.psnr_gain)
-        has_estimate = has_estimate or page.estimated_gain is not None
+        has_estimate = has_estimate or page.estimated_psnr_gain is not None
     if has_estimate:
-        return Measure("estimated PSNR gain", lambda page: page.estimated_gain)
+        return Measure("estimated PSNR gain", lambda page: page.estimated_psnr_gain)
     return Measure("share of noise removed", _share_removed)
 
 
-def _share_removed(page: Page) -> float | None:
+def _share_removed(page: Row) -> float | None:
     before, after = page.flat_noise_before, page.flat_noise_after
     if before is None or after is None:
         before, after = page.noise_before, page.noise_after
@@ -120,15 +120,20 @@ class Picks:
     """The pages that are shown, one of each file, none twice. ``others``: by file, how many more of its pages deserve
     a look; ``look_files``: how many files do."""
 
-    look: tuple[Page, ...]
-    worst: tuple[Page, ...]
-    best: tuple[Page, ...]
+    look: tuple[Row, ...]
+    worst: tuple[Row, ...]
+    best: tuple[Row, ...]
     others: dict[str, int]
     look_files: int
 
+    @property
+    def count(self) -> int:
+        """How many pages are shown."""
+        return len(self.look) + len(self.worst) + len(self.best)
+
 
 def pick(
-    pages: Sequence[Page], judgements: Sequence[Judgement], measure: Measure, most_look: int = 12, most: int = 6
+    pages: Sequence[Row], judgements: Sequence[Judgement], measure: Measure, most_look: int = 12, most: int = 6
 ) -> Picks:
     """Choose what is shown: the most doubtful files, then the worst and best of the others by ``measure``.
 
@@ -136,7 +141,7 @@ def pick(
     """
     is_one = len({page.file for page in pages}) == 1
 
-    def unit(page: Page) -> tuple[str, int]:
+    def unit(page: Row) -> tuple[str, int]:
         return page.file, page.page if is_one else 0
 
     doubtful = [(judged.score, page) for page, judged in zip(pages, judgements, strict=True) if judged.score >= LOOK]
@@ -161,8 +166,8 @@ def pick(
     return Picks(tuple(look[:most_look]), tuple(worst), tuple(best), dict(others), len(look))
 
 
-def _one_of_each(unit: Callable[[Page], tuple[str, int]], pages: Iterable[Page]) -> list[Page]:
-    first: dict[tuple[str, int], Page] = {}
+def _one_of_each(unit: Callable[[Row], tuple[str, int]], pages: Iterable[Row]) -> list[Row]:
+    first: dict[tuple[str, int], Row] = {}
     for page in pages:
         first.setdefault(unit(page), page)
     return list(first.values())

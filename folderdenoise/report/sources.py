@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from .gather import Page
+from ..table import Row
 
 _GONE = "The original was not found, so the result is shown alone."
 _CHANGED = "The original has changed since, so the result is shown alone."
@@ -20,7 +20,7 @@ class RunSources:
         self._named = originals.parent if originals is not None and originals.is_file() else originals
         self._beside = beside
 
-    def __call__(self, page: Page) -> tuple[Path | str, Path]:
+    def __call__(self, page: Row) -> tuple[Path | str, Path]:
         """The original of a page's file, or why there is none, and the result."""
         result = _below(self._out, page.file)
         if page.output:
@@ -36,7 +36,7 @@ class RunSources:
         return (original if page.source_bytes in (None, original.stat().st_size) else _CHANGED), result
 
 
-def find_originals(out: Path, pages: Iterable[Page]) -> Path | None:
+def find_originals(out: Path, pages: Iterable[Row]) -> Path | None:
     """The folder whose results are in ``out``, going by the default names: ``X`` beside ``X-denoised``."""
     place = out.resolve()
     name = place.name.removesuffix("-denoised")

@@ -11,9 +11,9 @@ from typing import TypeAlias
 from .. import zoo
 from ..codecs.picture import shown
 from ..errors import ModelError
+from ..table import Row
 from . import charts, crops, gather, rank
 from .charts import Chart
-from .gather import Page
 from .page import Card, Fact, Model, Section, View, name_of, number
 from .rank import Judgement, Measure, Picks
 from .sources import RunSources
@@ -27,11 +27,11 @@ _NO_ORIGINALS = (
 _NOTHING = Judgement(0.0, ())
 _ALIKE = Measure("PSNR", lambda page: page.psnr)
 
-Sources: TypeAlias = Callable[[Page], tuple[Path | str, Path]]
+Sources: TypeAlias = Callable[[Row], tuple[Path | str, Path]]
 """The file before (or why there is none) and the file after of a page."""
 
 
-def run_view(title: str, pages: Sequence[Page], sources: RunSources, scratch: Path) -> View:
+def run_view(title: str, pages: Sequence[Row], sources: RunSources, scratch: Path) -> View:
     """The report of a run. Opens the images of at most 24 pages; what is too large for memory goes to ``scratch``."""
     totals = gather.totals(pages)
     judgements = [rank.judge(page) for page in pages]
@@ -39,7 +39,7 @@ def run_view(title: str, pages: Sequence[Page], sources: RunSources, scratch: Pa
     picks = rank.pick(pages, judgements, measure)
     reasons = {(page.file, page.page): judged.reasons for page, judged in zip(pages, judgements, strict=True)}
 
-    def section(title: str, lead: str, chosen: Sequence[Page]) -> Section:
+    def section(title: str, lead: str, chosen: Sequence[Row]) -> Section:
         return Section(title, lead, tuple(_card(page, sources, reasons, picks, scratch) for page in chosen))
 
     look = section(*_look(picks))
@@ -71,7 +71,7 @@ def run_view(title: str, pages: Sequence[Page], sources: RunSources, scratch: Pa
 
 
 def comparison_view(
-    title: str, sides: tuple[str, str], pages: Sequence[Page], files: Mapping[str, tuple[Path, Path]], scratch: Path
+    title: str, sides: tuple[str, str], pages: Sequence[Row], files: Mapping[str, tuple[Path, Path]], scratch: Path
 ) -> View:
     """The report of a comparison: ``pages`` with the scores of the first set against the second."""
     totals = gather.totals(pages)
@@ -118,7 +118,7 @@ def comparison_view(
     )
 
 
-def _look(picks: Picks) -> tuple[str, str, tuple[Page, ...]]:
+def _look(picks: Picks) -> tuple[str, str, tuple[Row, ...]]:
     if not picks.look:
         return "Worth a look", "The figures speak against none of the results.", ()
     shown_of = (
@@ -140,7 +140,7 @@ def _headline(totals: gather.Totals, picks: Picks) -> str:
     return f"{words} {deserve if picks.look_files else 'None stands out as doubtful.'}"
 
 
-def _facts(totals: gather.Totals, pages: Sequence[Page]) -> tuple[Fact, ...]:
+def _facts(totals: gather.Totals, pages: Sequence[Row]) -> tuple[Fact, ...]:
     done = [page for page in pages if page.is_done]
     facts = [Fact("files denoised", f"{totals.done:,}")]
     facts += [Fact("failed", f"{totals.failed:,}", "bad")] if totals.failed else []
@@ -155,13 +155,13 @@ def _facts(totals: gather.Totals, pages: Sequence[Page]) -> tuple[Fact, ...]:
     ssim = _mean(page.ssim_gain for page in done)
     if ssim is not None:
         facts.append(Fact("mean SSIM gain", number(ssim, 3, sign=True)))
-    estimate = _mean(page.estimated_gain for page in done)
+    estimate = _mean(page.estimated_psnr_gain for page in done)
     if gain is None and estimate is not None:
         facts.append(Fact("mean PSNR gain, estimated", number(estimate, 1, "dB", sign=True)))
     return tuple(facts)
 
 
-def _charts(pages: Sequence[Page]) -> tuple[Chart, ...]:
+def _charts(pages: Sequence[Row]) -> tuple[Chart, ...]:
     done = [page for page in pages if page.is_done]
     before, after = _SIDES
     has_reference = any(page.psnr is not None for page in done)
@@ -183,21 +183,21 @@ def _charts(pages: Sequence[Page]) -> tuple[Chart, ...]:
             (after, "after", [page.ssim for page in done]),
         ]),
         charts.histogram("PSNR gain", "dB, estimated without a reference", 1, [
-            ("estimate", "after", [page.estimated_gain for page in done]),
+            ("estimate", "after", [page.estimated_psnr_gain for page in done]),
         ]),
     )  # fmt: skip
     return tuple(chart for chart in drawn if chart is not None)
 
 
 def _card(
-    page: Page,
+    page: Row,
     sources: Sources,
     reasons: Mapping[tuple[str, int], tuple[str, ...]],
     picks: Picks,
     scratch: Path,
 ) -> Card:
     before, after = sources(page)
-    shot = crops.take(before, after, page.page, scratch)
+    shot = crops.take(before, after, page.page, scratch, crops.MOST_BYTES // picks.count)
     words = reasons.get((page.file, page.page), ())
     if more := picks.others.get(page.file, 0):
         words = (*words, f"{_count(more, 'more page')} of this file deserve{'s' if more == 1 else ''} a look")
@@ -206,7 +206,7 @@ def _card(
     return Card(name_of(page), taken, _figures(page, taken), tuple(shown(word) for word in words), shown(failure))
 
 
-def _figures(page: Page, shot: crops.Shot | None) -> tuple[tuple[str, str], ...]:
+def _figures(page: Row, shot: crops.Shot | None) -> tuple[tuple[str, str], ...]:
     figures = [("size", f"{page.width} × {page.height}")] if page.width else []
     if shot is not None and shot.zoom > 1:
         figures.append(("shown at", f"{100 * shot.zoom}%"))
@@ -222,17 +222,17 @@ def _figures(page: Page, shot: crops.Shot | None) -> tuple[tuple[str, str], ...]
     if page.ssim is not None:
         gain = f" ({number(page.ssim_gain, 3, sign=True)})" if page.ssim_gain is not None else ""
         figures.append(("SSIM", number(page.ssim, 4) + gain))
-    if page.estimated_gain is not None:
-        figures.append(("estimated gain", number(page.estimated_gain, 1, "dB", sign=True)))
+    if page.estimated_psnr_gain is not None:
+        figures.append(("estimated gain", number(page.estimated_psnr_gain, 1, "dB", sign=True)))
     return tuple(figures)
 
 
-def _failed(pages: Sequence[Page]) -> tuple[tuple[str, str], ...]:
+def _failed(pages: Sequence[Row]) -> tuple[tuple[str, str], ...]:
     return tuple((name_of(page), shown(page.notes)) for page in pages if not page.is_done)
 
 
-def _settings(pages: Sequence[Page]) -> tuple[tuple[str, ...], ...]:
-    counts = Counter((page.model, page.strength, page.settings) for page in pages if page.is_done)
+def _settings(pages: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
+    counts = Counter((page.model, page.strength, page.settings or "") for page in pages if page.is_done)
     return tuple(
         (model or "none (copied)", number(strength, 2), settings, f"{count:,}")
         for (model, strength, settings), count in counts.most_common()

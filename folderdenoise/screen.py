@@ -14,7 +14,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 Rect: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom; the last two are outside."""
 
-_PAPER = 236.0  # behind transparent parts
+_PAPER = 204.0  # behind transparent parts
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Turn:
 
 
 def to_screen(pixels: Pixels, alpha: Pixels | None, icc: bytes | None) -> Bytes:
-    """(H, W, C) pixels of a ``Picture`` as (H, W, 3) uint8 in sRGB; transparent parts on light gray."""
+    """(H, W, C) pixels of a ``Picture`` as (H, W, 3) uint8 in sRGB; transparent parts on light gray.
+
+    Floats beyond [0, 1] are clipped. Stored order: see :class:`Turn`."""
     shown = _plain(pixels) if icc is None and pixels.shape[2] != 4 else _managed(pixels, icc)
     if alpha is None:
         return shown
@@ -66,7 +68,7 @@ def _plain(pixels: Pixels) -> Bytes:
 def _managed(pixels: Pixels, icc: bytes | None) -> Bytes:
     import pyvips
 
-    from ..codecs import vips  # noqa: F401 - sets libvips up
+    from .codecs import vips  # noqa: F401 - sets libvips up
 
     height, width, channels = pixels.shape
     if pixels.dtype.kind == "f":
