@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from train.recipes import Annealed, Cosine, Plateau
+from train.recipes import Cosine, Plateau
 
 CHECKPOINT_SECONDS = 120.0
 
@@ -72,9 +72,9 @@ class Clock(keras.callbacks.Callback):
 
 
 class CosineRate(keras.callbacks.Callback):
-    """The rate of a schedule with a warm-up and a cosine at every step."""
+    """The rate of a :class:`~train.recipes.Cosine` schedule at every step."""
 
-    def __init__(self, schedule: Cosine | Annealed, progress: Progress) -> None:
+    def __init__(self, schedule: Cosine, progress: Progress) -> None:
         super().__init__()
         self._schedule, self._progress = schedule, progress
 

@@ -32,14 +32,6 @@ class Plateau:
 
 
 @dataclass(frozen=True)
-class Annealed:
-    """Adam: linear warm-up over ``warmup`` steps, then cosine to nearly zero; the last weights are what ships."""
-
-    rate: float = 1e-3
-    warmup: int = 100
-
-
-@dataclass(frozen=True)
 class Recipe:
     """How one named model comes to be."""
 
@@ -51,7 +43,7 @@ class Recipe:
     noise_words: str
     network: Autoencoder | UNet
     loss: str
-    schedule: Cosine | Plateau | Annealed
+    schedule: Cosine | Plateau
     batch_size: int
     epochs: int
     """How long without ``--minutes`` or ``--epochs``; an epoch of crops is 500 batches."""
@@ -83,7 +75,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.5, clipped to [0, 1]",
         network=Autoencoder(1, (32, 64, 128)),
         loss="bce",
-        schedule=Annealed(),
+        schedule=Plateau(),
         batch_size=128,
         epochs=40,
         training_data_licence=_MNIST_LICENCE,
@@ -99,7 +91,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.3, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), batch_norm=True, output="linear"),
         loss="mse",
-        schedule=Annealed(),
+        schedule=Plateau(),
         batch_size=64,
         epochs=60,
         training_data_licence="none stated; cite Krizhevsky 2009",
@@ -155,7 +147,7 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.1, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), output="linear"),
         loss="mse",
-        schedule=Annealed(),
+        schedule=Plateau(stop_patience=10),
         batch_size=4,
         epochs=150,
     ),

@@ -166,19 +166,19 @@ _RELU_GOALS = (Goal("ssim", 0.9356), Goal("mse", 0.001232))
 
 _MODELS = (
     Model(
-        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 350, setting=_MNIST,
+        "gray-mnist", "gray-mnist", 1, RECIPES["gray-mnist"], 300, setting=_MNIST,
         goals=(Goal("mae", 0.0327, 0.028),), ships=True,
     ),
     Model(
-        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 350, setting=_MNIST,
+        "gray-mnist-unet", "gray-mnist", 1, _sibling("gray-mnist", _GRAY_UNET), 300, setting=_MNIST,
         sibling_of=("gray-mnist",),
     ),
     Model(
-        "rgb-cifar", "rgb-cifar", 1, RECIPES["rgb-cifar"], 300, setting=_CIFAR,
+        "rgb-cifar", "rgb-cifar", 1, RECIPES["rgb-cifar"], 200, setting=_CIFAR,
         goals=(Goal("mae", 0.0594, 0.050),), ships=True,
     ),
     Model(
-        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET), 300, setting=_CIFAR,
+        "rgb-cifar-unet", "rgb-cifar", 1, _sibling("rgb-cifar", _RGB_UNET), 200, setting=_CIFAR,
         sibling_of=("rgb-cifar",),
     ),
     Model(

@@ -8,7 +8,7 @@ from .errand import Piece
 
 MOST_FILES = 32
 MOST_BYTES = 16 << 20
-"""About five photographs of 12 megapixels, or one uncompressed page: some ten seconds for one core."""
+"""About three photographs of 12 megapixels, or one uncompressed page: ten seconds or more for one core."""
 _PER_SLOT = 4
 
 
