@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,9 @@ class Denoiser:
         self._cards = {channels: zoo.find(name) for channels, name in names.items()}
         self._tile = tile
         self._graphs = Graphs(self._cards[3], precision, threads, device, streams)
+        # Image by image, not tile by tile: files that take turns at each tile all end at once, and the last one then
+        # has a single stream to itself while the others are idle.
+        self._turns = threading.BoundedSemaphore(streams)
 
     @property
     def device(self) -> Device:
@@ -185,14 +189,15 @@ class Denoiser:
         """Fill ``into`` with the result; the noise that the model saw."""
         network = _Network(self._graphs.get(card, precision), image.shape[2], strength, before_tile)
         gain = np.float32(brightening(image))
-        result = denoise_tiled(
-            image,
-            network if gain == 1 else lambda tile: network(tile * gain) / gain,
-            tile=self._tile,
-            overlap=card.overlap,
-            multiple=card.size_multiple,
-            into=into,
-        )
+        with self._turns:
+            result = denoise_tiled(
+                image,
+                network if gain == 1 else lambda tile: network(tile * gain) / gain,
+                tile=self._tile,
+                overlap=card.overlap,
+                multiple=card.size_multiple,
+                into=into,
+            )
         if fault := quality.objection(image, result, card.mean_shift):
             raise SuspectResultError(f"{card.name}: {fault}. {_SUSPECT_ADVICE}")
         release(image, result)

@@ -186,7 +186,7 @@ def maintainer() -> str:
     """Who stands behind the package: the authors in pyproject.toml, with an address where one is given there."""
     project = metadata.metadata("folderdenoise")
     # A .deb must have an address; this one can never be anybody's (RFC 2606).
-    return project["Author-email"] or f"{project['Author']} <noreply@folderdenoise.invalid>"
+    return project.get("Author-email") or f"{project['Author']} <noreply@folderdenoise.invalid>"
 
 
 def parts(program: Path) -> Counter[str]:

@@ -119,7 +119,10 @@ def test_what_changed_is_done_again(
     before = rows(found(system, out)["metrics.csv"])
     pictures.save(tmp_path / "new.png", pictures.scene(30, 30))
     system.put_file(str(tmp_path / "new.png"), f"{root}/0/0.png")
-    system.pipe_file(f"{root}/1/1.png", system.cat_file(f"{root}/1/1.png"))
+    same, then = system.cat_file(f"{root}/1/1.png"), system.modified(f"{root}/1/1.png")
+    while system.modified(f"{root}/1/1.png") == then:  # S3 counts whole seconds
+        system.pipe_file(f"{root}/1/1.png", same)
+        system.invalidate_cache()
     system.rm_file(f"{out.partition('://')[2]}/0/2.png")
     fetch, fetched = Store.fetch, []
     monkeypatch.setattr(

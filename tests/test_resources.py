@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from folderdenoise import machine, pages
+from folderdenoise import engine, machine, pages
 from folderdenoise.batch import run_batch
 from folderdenoise.cli import main
 from folderdenoise.engine import Denoiser
@@ -221,6 +221,31 @@ def test_files_of_a_batch_wait_for_room(tmp_path: Path, monkeypatch: pytest.Monk
     run_batch(tasks, Denoiser(), Settings(), lambda outcome: done.append(outcome.status), jobs=6, room=room)
     assert done == ["done"] * 6
     assert most <= 2
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_as_many_images_are_in_the_network_at_once_as_there_are_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, in_network, most = threading.Lock(), 0, 0
+    both = threading.Barrier(2)
+    tiled = engine.denoise_tiled
+
+    def counted(*given: object, **named: object) -> object:
+        nonlocal in_network, most
+        with lock:
+            in_network += 1
+            most = max(most, in_network)
+        both.wait(10)  # two are let in at once, or this test hangs and fails
+        try:
+            return tiled(*given, **named)  # type: ignore[arg-type]
+        finally:
+            with lock:
+                in_network -= 1
+
+    monkeypatch.setattr(engine, "denoise_tiled", counted)
+    denoiser = Denoiser(streams=2)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(denoiser, [pictures.scene(seed=seed) for seed in range(6)]))
+    assert most == 2
 
 
 @pytest.mark.usefixtures("zoo_dir")

@@ -31,6 +31,8 @@ PARITY = 1e-4
 """Largest difference between ONNX and Keras that an export accepts, image range [0, 1]."""
 SEAM = 0.5 / 255
 """Largest difference that a tile's cut may make beyond the overlap: half of what the tile contract allows."""
+_CONVERSIONS = 5
+"""How often a conversion to ONNX is tried."""
 
 Network = Any  # an openvino.CompiledModel: called with a list of inputs, gives outputs by name
 
@@ -153,8 +155,23 @@ def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
         def serve(image: Any) -> dict[str, Any]:  # type: ignore[misc]
             return {"denoised": tf.identity(model(image, training=False)["denoised"])}
 
-    proto, _ = tf2onnx.convert.from_function(tf.function(serve), input_signature=signature, opset=17)
-    return proto, [spec.name for spec in signature]
+    for _ in range(_CONVERSIONS):
+        proto, _ = tf2onnx.convert.from_function(tf.function(serve), input_signature=signature, opset=17)
+        if _has_images(proto):
+            return proto, [spec.name for spec in signature]
+    raise ModelError(f"{recipe.name}: the conversion to ONNX gives outputs that are no images: not exported")
+
+
+def _has_images(proto: Any) -> bool:
+    """Whether all outputs have four axes.
+
+    tf2onnx's optimizer goes over its nodes in the order of a hash; of a graph with one channel it now and then leaves
+    out the last Squeeze, and the output has five axes, whatever the graph says of it.
+    """
+    import openvino
+
+    outputs = openvino.Core().read_model(proto.SerializeToString()).outputs
+    return all(output.get_partial_shape().rank.get_length() == 4 for output in outputs)
 
 
 def _split(model: keras.Model, network: UNet) -> tuple[keras.Model, keras.Model]:
@@ -181,8 +198,6 @@ def compile_graph(graph: bytes) -> Network:
 def run_graph(compiled: Network, inputs: Sequence[str], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """``denoised`` for ``image`` ``(H, W, C)``, at strength 1."""
     feed = feed_for(inputs, image[None])
-    # Shared, not copied into the request's own tensor: after an image of 70×76 pixels one of 76×70, of as many bytes,
-    # was now and then refused ("could not be broadcast").
     return np.asarray(compiled(feed, share_inputs=True)["denoised"])[0]
 
 
