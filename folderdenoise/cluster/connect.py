@@ -48,10 +48,19 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
 
     Raises UsageError where no scheduler answers at the address.
     """
+    _silence()
     with _own_cluster(workers) if address == LOCAL else _cluster_at(address) as client:
         if client.dashboard_link and importlib.util.find_spec("bokeh"):
             listener.noted(f"Dashboard: {client.dashboard_link}")
         yield client
+
+
+def _silence() -> None:
+    """For good: connections that close say so when the cluster is gone already."""
+    import distributed  # noqa: F401  # which sets the levels of its loggers
+
+    for name in ["distributed", *(name for name in logging.root.manager.loggerDict if name.startswith("distributed."))]:
+        logging.getLogger(name).setLevel(_SILENT)
 
 
 @contextlib.contextmanager
@@ -96,7 +105,6 @@ def _kill_workers(cluster: LocalCluster) -> None:
 def _cluster_at(address: str) -> Iterator[Client]:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(_SILENT)
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
