@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from .devices import Device
 from .engine import AUTO_MODELS
 from .errors import ModelError
 from .graphs import AnyGraph, compiled
+from .machine import all_cores
 from .runtime import feed_for, has_bf16
 
 SIDE = 512
@@ -41,7 +41,7 @@ def machine() -> dict[str, str]:
     return {
         "system": f"{system}, Python {platform.python_version()}",
         "versions": ", ".join(versions),
-        "processor": f"{devices.cpu().title}, {os.cpu_count()} cores, {'with' if has_bf16() else 'without'} bf16",
+        "processor": f"{devices.cpu().title}, {all_cores()} cores, {'with' if has_bf16() else 'without'} bf16",
         "models": ", ".join(card.name for card in zoo.available()) or "none found: install folderdenoise again",
     }
 

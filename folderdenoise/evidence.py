@@ -11,7 +11,7 @@ bounded either way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import cv2
@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SuspectResultError
-from .quality import spread_blocks
-from .scratch import release
+from .quality import spread_blocks, strips
 from .tiles import to_float
 
 Pixels: TypeAlias = NDArray[Any]
@@ -218,16 +217,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _parts(pixels: Pixels, whole: bool) -> Iterator[Pixels]:
-    """A sample of blocks, or the ``whole`` in strips of about a megapixel."""
-    if not whole:
-        yield from spread_blocks(pixels, _SAMPLE_PIXELS, _SAMPLE_SIDE, _SAMPLE_ALONG)
-        return
-    height, width = pixels.shape[:2]
-    step = max(1, _SAMPLE_PIXELS // width // _BLOCK) * _BLOCK
-    for top in range(0, height, step):
-        yield pixels[top : top + step]
-        release(pixels)
+def _parts(pixels: Pixels, whole: bool) -> Iterable[Pixels]:
+    """A sample of blocks, or the ``whole`` in strips."""
+    if whole:
+        return strips(pixels, _BLOCK)
+    return spread_blocks(pixels, _SAMPLE_PIXELS, _SAMPLE_SIDE, _SAMPLE_ALONG)
 
 
 def _block_means(plane: Floats) -> Floats:

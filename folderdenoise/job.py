@@ -73,6 +73,11 @@ class Order:
         )
 
     @property
+    def memory_bytes(self) -> int | None:
+        """``memory`` in bytes."""
+        return None if self.memory is None else round(self.memory * 2**30)
+
+    @property
     def suffix(self) -> str | None:
         """What the names of results end in; None for that of the original."""
         return FORMATS[self.format] if self.format else None
@@ -267,7 +272,7 @@ def resources_for(order: Order, files: int | None) -> Resources:
         threads=order.threads,
         jobs=order.jobs,
         tile=order.tile,
-        memory=None if order.memory is None else round(order.memory * 2**30),
+        memory=order.memory_bytes,
         files=files,
     )
 

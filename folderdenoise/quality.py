@@ -7,6 +7,7 @@ the library door never measure.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -116,7 +117,7 @@ def noise_level(pixels: Pixels, *, whole: bool = False) -> float | None:
     if min(pixels.shape[:2]) < 4:  # the wavelet is four pixels long
         return None
     total, count = 0.0, 0
-    for sample in _strips(pixels) if whole else (sample_blocks(pixels),):
+    for sample in strips(pixels, 4) if whole else (sample_blocks(pixels),):
         floats = to_float(sample)
         sigmas = [_sigma(floats[:, :, channel]) for channel in range(sample.shape[2])]
         total += len(sample) * sum(sigmas) / len(sigmas)
@@ -234,11 +235,16 @@ def _ssim(image: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     )
 
 
-def _strips(pixels: Pixels) -> Iterator[Pixels]:
-    """All rows of an image, so many at a time as make a megapixel; none of the strips is less than half of another."""
-    count = max(1, pixels.shape[0] * pixels.shape[1] // _SAMPLE_PIXELS)
-    for rows in np.array_split(np.arange(len(pixels)), min(count, len(pixels) // 4)):
-        yield pixels[rows[0] : rows[-1] + 1]
+def strips(pixels: Pixels, multiple: int) -> Iterator[Pixels]:
+    """All rows of an image in strips of about a megapixel, let go of after each. Their heights are multiples of
+    ``multiple``, and the last one has what is left besides.
+    """
+    height, width = pixels.shape[:2]
+    units = height // multiple
+    count = max(1, min(units, height * width // _SAMPLE_PIXELS))
+    starts = [units * index // count * multiple for index in range(count)]
+    for start, stop in itertools.pairwise([*starts, height]):
+        yield pixels[start:stop]
         release(pixels)
 
 

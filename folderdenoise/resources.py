@@ -14,7 +14,7 @@ from .scratch import IN_MEMORY
 from .tiles import DEFAULT_CORE
 
 # What a network takes for each pixel of a tile: 380 to 410 bytes for the production models, 750 for the studies' at
-# full resolution (OpenVINO, peak of the process; benchmarks/throughput.py --memory).
+# full resolution (OpenVINO, peak of the process; benchmarks/modes.py).
 TILE_BYTES = 800
 # The program itself, its libraries and a model's weights.
 _BASE_BYTES = 300 << 20
@@ -59,8 +59,7 @@ def choose(
     As many inferences run at once as there are threads, each on its own: cores that work on pictures of their own need
     not wait for each other. Fewer, on more threads each, where there are fewer files or where memory is short.
     """
-    budget = machine.free_memory() // 2 if memory is None else memory
-    left = budget - _BASE_BYTES
+    left = budget(memory) - _BASE_BYTES
     sides = (tile,) if tile is not None else tuple(core + _SHARED for core in _CORES)
     # Half for the network, half for the pixels of files.
     side = next((side for side in sides if _tile_bytes(side) <= left // 2), sides[-1])
@@ -77,9 +76,14 @@ def choose(
         streams=streams,
         # One file more than inferences: while it is read or written, its processor works for the others.
         jobs=jobs or streams + 1,
-        tile=tile if tile is not None or side == sides[0] else side,
+        tile=tile if side == sides[0] else side,
         memory=max(left - streams * _tile_bytes(side), 64 << 20),
     )
+
+
+def budget(memory: int | None) -> int:
+    """Bytes that a run may take: what was asked for, by default half of what is free."""
+    return machine.free_memory() // 2 if memory is None else memory
 
 
 def bound_pools(given: Resources) -> None:

@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ from .watching import Heard, picture, watch_here
 
 
 @pytest.mark.usefixtures("zoo_dir")
+def at_first_file(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let ``act`` happen when the watch has finished its first file, before that is told."""
+    original = Heard.finished_file
+
+    def acting(self: Heard, outcome: Outcome) -> None:
+        if not self.files:
+            act()
+        original(self, outcome)
+
+    monkeypatch.setattr(Heard, "finished_file", acting)
+
+
 class TestWithoutEvents:
     def test_lost_ones_lose_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         picture(tmp_path / "in" / "a.png")
@@ -65,14 +78,7 @@ class TestWithoutEvents:
         box = tmp_path / "in" / "box"
         monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
         monkeypatch.setattr(Events, "take", lambda self: [box] if box.exists() else [])
-        original = Heard.finished_file
-
-        def next_one(self: Heard, outcome: Outcome) -> None:
-            if not self.files:
-                (tmp_path / "box").rename(box)
-            original(self, outcome)
-
-        monkeypatch.setattr(Heard, "finished_file", next_one)
+        at_first_file(monkeypatch, lambda: (tmp_path / "box").rename(box))
         heard = watch_here(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
         assert heard.files == [("a.png", "done"), ("box/deep/b.png", "done")]
 
@@ -80,12 +86,6 @@ class TestWithoutEvents:
         picture(tmp_path / "in" / "a.png")
         monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 0.05)
         monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
-        original = Heard.finished_file
-
-        def go_away(self: Heard, outcome: Outcome) -> None:
-            if not self.files:
-                (tmp_path / "in").rename(tmp_path / "gone")
-            original(self, outcome)
 
         def come_back(self: Heard, message: str) -> None:
             self.warnings.append(message)
@@ -93,7 +93,7 @@ class TestWithoutEvents:
                 picture(tmp_path / "gone" / "b.png")
                 (tmp_path / "gone").rename(tmp_path / "in")
 
-        monkeypatch.setattr(Heard, "finished_file", go_away)
+        at_first_file(monkeypatch, lambda: (tmp_path / "in").rename(tmp_path / "gone"))
         monkeypatch.setattr(Heard, "warned", come_back)
         heard = watch_here(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
         assert heard.files == [("a.png", "done"), ("b.png", "done")]
@@ -105,18 +105,15 @@ class TestWithoutEvents:
         picture(tmp_path / "in" / "a.png")
         monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
         monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
-        original = Heard.finished_file
 
-        def stop_telling(self: Heard, outcome: Outcome) -> None:
-            if not self.files:
-                for thread in threading.enumerate():
-                    if isinstance(thread, BaseObserver):
-                        thread.stop()
-                        thread.join()
-                picture(tmp_path / "in" / "b.png")
-            original(self, outcome)
+        def stop_telling() -> None:
+            for thread in threading.enumerate():
+                if isinstance(thread, BaseObserver):
+                    thread.stop()
+                    thread.join()
+            picture(tmp_path / "in" / "b.png")
 
-        monkeypatch.setattr(Heard, "finished_file", stop_telling)
+        at_first_file(monkeypatch, stop_telling)
         heard = watch_here(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
         assert heard.files == [("a.png", "done"), ("b.png", "done")]
         assert "stopped telling of changes" in heard.warnings[0]

@@ -65,6 +65,24 @@ _PAIRS = Digits("mnist")
 _PAIRS_NOISE = Gaussian(0.5)
 _PAIRS_WORDS = "Gaussian, sigma 0.5, clipped to [0, 1]"
 
+
+def _production(name: str, summary: str, network: UNet) -> Recipe:
+    """Blind, from clean photographs: only the networks differ."""
+    return Recipe(
+        name=name,
+        summary=summary,
+        domain="photographs",
+        data=FolderCrops(network.channels),
+        noise=Blind(),
+        noise_words=_BLIND_WORDS,
+        network=network,
+        loss="charbonnier",
+        schedule=Cosine(),
+        batch_size=16,
+        epochs=50,
+    )
+
+
 _RECIPES = (
     Recipe(
         name="gray-mnist",
@@ -151,57 +169,25 @@ _RECIPES = (
         batch_size=4,
         epochs=150,
     ),
-    Recipe(
-        name="rgb-leaky",
-        summary="Colour photographs and scans with noise of unknown kind and strength. The default for colour.",
-        domain="photographs",
-        data=FolderCrops(3),
-        noise=Blind(),
-        noise_words=_BLIND_WORDS,
-        network=UNet(3, (64, 96, 128), blocks=1, middle=1, head_width=24),
-        loss="charbonnier",
-        schedule=Cosine(),
-        batch_size=16,
-        epochs=50,
+    _production(
+        "rgb-leaky",
+        "Colour photographs and scans with noise of unknown kind and strength. The default for colour.",
+        UNet(3, (64, 96, 128), blocks=1, middle=1, head_width=24),
     ),
-    Recipe(
-        name="gray-leaky",
-        summary="Grayscale photographs and scans with noise of unknown kind and strength. The default for grayscale.",
-        domain="photographs",
-        data=FolderCrops(1),
-        noise=Blind(),
-        noise_words=_BLIND_WORDS,
-        network=UNet(1, (64, 96, 128), blocks=1, middle=1, head_width=24),
-        loss="charbonnier",
-        schedule=Cosine(),
-        batch_size=16,
-        epochs=50,
+    _production(
+        "gray-leaky",
+        "Grayscale photographs and scans with noise of unknown kind and strength. The default for grayscale.",
+        UNet(1, (64, 96, 128), blocks=1, middle=1, head_width=24),
     ),
-    Recipe(
-        name="rgb-leaky-large",
-        summary="Colour photographs and scans with noise of unknown kind and strength: better and slower.",
-        domain="photographs",
-        data=FolderCrops(3),
-        noise=Blind(),
-        noise_words=_BLIND_WORDS,
-        network=UNet(3, (96, 128, 192), blocks=2, middle=2, head_width=24),
-        loss="charbonnier",
-        schedule=Cosine(),
-        batch_size=16,
-        epochs=50,
+    _production(
+        "rgb-leaky-large",
+        "Colour photographs and scans with noise of unknown kind and strength: better and slower.",
+        UNet(3, (96, 128, 192), blocks=2, middle=2, head_width=24),
     ),
-    Recipe(
-        name="gray-leaky-large",
-        summary="Grayscale photographs and scans with noise of unknown kind and strength: better and slower.",
-        domain="photographs",
-        data=FolderCrops(1),
-        noise=Blind(),
-        noise_words=_BLIND_WORDS,
-        network=UNet(1, (96, 128, 192), blocks=2, middle=2, head_width=24),
-        loss="charbonnier",
-        schedule=Cosine(),
-        batch_size=16,
-        epochs=50,
+    _production(
+        "gray-leaky-large",
+        "Grayscale photographs and scans with noise of unknown kind and strength: better and slower.",
+        UNet(1, (96, 128, 192), blocks=2, middle=2, head_width=24),
     ),
 )
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .. import machine
+from .. import machine, resources
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def workers_for(order: Order, files: int) -> int:
 
 def memory_for(order: Order, workers: int) -> int:
     """Bytes that each worker of this machine's may take for its pixels."""
-    budget = machine.free_memory() // 2 if order.memory is None else round(order.memory * 2**30)
-    return budget // workers
+    return resources.budget(order.memory_bytes) // workers
 
 
 @contextlib.contextmanager
