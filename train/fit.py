@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from folderdenoise.errors import UsageError
 from train import losses
 from train.architectures import NOISE_LEVEL_STRIDE, UNet
-from train.callbacks import Checkpoint, Clock, CosineRate, History, Progress, cut_history, plateau
+from train.callbacks import Checkpoint, Clock, CosineRate, History, Progress, cut_history
 from train.datasets import Source
 from train.optimizers import ConvMuon
-from train.recipes import Cosine, Plateau, Recipe
+from train.recipes import Recipe
 from train.start import START_RATE, load_start, remember_start
 
 log = logging.getLogger(__name__)
@@ -86,12 +86,12 @@ def fit(
     progress.limit_steps, progress.limit_seconds = steps, None if minutes is None else minutes * 60.0
 
     conditioned = isinstance(recipe.network, UNet)
-    callbacks: list[keras.callbacks.Callback] = [Clock(progress), History(run / "history.csv", progress)]
-    if isinstance(recipe.schedule, Plateau):
-        callbacks.extend(plateau(recipe.schedule))
-    else:
-        callbacks.append(CosineRate(recipe.schedule, progress))
-    callbacks.append(Checkpoint(run, progress))
+    callbacks = [
+        Clock(progress),
+        History(run / "history.csv", progress),
+        CosineRate(recipe.schedule, progress),
+        Checkpoint(run, progress),
+    ]
 
     _train(model, source, progress, conditioned, callbacks)
     use_averages(model)
@@ -99,9 +99,8 @@ def fit(
 
 
 def use_averages(model: keras.Model) -> None:
-    """Put the averaged weights into ``model`` where its optimizer keeps them."""
-    if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+    """Put the averaged weights, which its optimizer keeps, into ``model``."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _train(
@@ -172,16 +171,13 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
     finally:
         keras.config.set_dtype_policy(previous)
     schedule = recipe.schedule
-    if isinstance(schedule, Cosine):
-        optimizer: keras.optimizers.Optimizer = ConvMuon(
-            schedule.rate,
-            weight_decay=schedule.weight_decay,
-            global_clipnorm=schedule.clip_norm,
-            use_ema=True,
-            ema_momentum=schedule.ema,
-        )
-    else:
-        optimizer = keras.optimizers.Adam(schedule.rate)
+    optimizer = ConvMuon(
+        schedule.rate,
+        weight_decay=schedule.weight_decay,
+        global_clipnorm=schedule.clip_norm,
+        use_ema=True,
+        ema_momentum=schedule.ema,
+    )
     loss: dict[str, Any] = {"denoised": losses.by_name(recipe.loss)}
     if conditioned:
         loss["noise_level"] = "mean_absolute_error"

@@ -1,4 +1,4 @@
-"""Muon for convolutions: the optimiser of the U-Nets."""
+"""Muon for convolutions: the optimiser of all networks here."""
 
 from __future__ import annotations
 

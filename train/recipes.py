@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from folderdenoise.errors import UsageError
@@ -22,16 +23,6 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class Plateau:
-    """Adam; the rate falls by ``factor`` when the validation loss stalls, and training stops when it stays stalled."""
-
-    rate: float = 1e-3
-    factor: float = 0.5
-    patience: int = 3
-    stop_patience: int = 8
-
-
-@dataclass(frozen=True)
 class Recipe:
     """How one named model comes to be."""
 
@@ -43,7 +34,7 @@ class Recipe:
     noise_words: str
     network: Autoencoder | UNet
     loss: str
-    schedule: Cosine | Plateau
+    schedule: Cosine
     batch_size: int
     epochs: int
     """How long without ``--minutes`` or ``--epochs``; an epoch of crops is 500 batches."""
@@ -52,6 +43,11 @@ class Recipe:
     seed: int = 1
 
 
+# The studies trained with Adam, the second with a rate that falls on a plateau and with early stopping. After equal
+# lengths of 60 megapixels `gray-mnist` has an MAE of 0.0413 so (batches of 128), of 0.0363 with Adam on a cosine in
+# batches of 32, and of 0.0333 with Muon in those; after 30 megapixels `rgb-relu` has an MSE of 0.0040 (batches of 4),
+# 0.0028 and 0.0017 (of 1). Averages reach back less far than in a production run, which is longer.
+_STUDY = Cosine(warmup=100, ema=0.99)
 _MNIST_LICENCE = "free for research; cite LeCun"
 _BLIND_WORDS = (
     "blind: Gaussian sigma 0 to 60 (white, channel-correlated, gray), camera noise from sensor to JPEG (Bayer mosaic, "
@@ -93,13 +89,13 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.5, clipped to [0, 1]",
         network=Autoencoder(1, (32, 64, 128)),
         loss="bce",
-        schedule=Plateau(),
-        batch_size=128,
-        epochs=40,
+        schedule=_STUDY,
+        batch_size=32,
+        epochs=6,
         training_data_licence=_MNIST_LICENCE,
     ),
     # The study leaves loss and optimiser open: MSE, because its figure of merit grows with the error and a sigmoid
-    # output on natural colours has no binary reading; Adam as in its sibling.
+    # output on natural colours has no binary reading.
     Recipe(
         name="rgb-cifar",
         summary="Study 1, model 2: convolutional autoencoder with batch normalisation for 32×32 colour images.",
@@ -109,9 +105,9 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.3, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), batch_norm=True, output="linear"),
         loss="mse",
-        schedule=Plateau(),
-        batch_size=64,
-        epochs=60,
+        schedule=_STUDY,
+        batch_size=32,
+        epochs=30,
         training_data_licence="none stated; cite Krizhevsky 2009",
     ),
     Recipe(
@@ -123,9 +119,9 @@ _RECIPES = (
         noise_words=_PAIRS_WORDS,
         network=Autoencoder(1, (16, 32), output="linear"),
         loss="mse",
-        schedule=Plateau(),
-        batch_size=64,
-        epochs=30,
+        schedule=_STUDY,
+        batch_size=32,
+        epochs=10,
         training_data_licence=_MNIST_LICENCE,
     ),
     Recipe(
@@ -137,9 +133,9 @@ _RECIPES = (
         noise_words=_PAIRS_WORDS,
         network=Autoencoder(1, (16, 32), extra_latent=1, output="linear"),
         loss="mse+ssim",
-        schedule=Plateau(),
-        batch_size=64,
-        epochs=30,
+        schedule=_STUDY,
+        batch_size=32,
+        epochs=10,
         training_data_licence=_MNIST_LICENCE,
     ),
     Recipe(
@@ -151,9 +147,9 @@ _RECIPES = (
         noise_words=_PAIRS_WORDS,
         network=Autoencoder(1, (32, 64, 128), output="linear"),
         loss="mse+ssim",
-        schedule=Plateau(),
-        batch_size=64,
-        epochs=40,
+        schedule=_STUDY,
+        batch_size=32,
+        epochs=10,
         training_data_licence=_MNIST_LICENCE,
     ),
     Recipe(
@@ -165,9 +161,9 @@ _RECIPES = (
         noise_words="Gaussian, sigma 0.1, clipped to [0, 1]",
         network=Autoencoder(3, (32, 64, 128), output="linear"),
         loss="mse",
-        schedule=Plateau(stop_patience=10),
-        batch_size=4,
-        epochs=150,
+        schedule=dataclasses.replace(_STUDY, rate=1e-3),  # batches of one image
+        batch_size=1,
+        epochs=60,
     ),
     _production(
         "rgb-leaky",

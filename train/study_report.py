@@ -240,8 +240,7 @@ def _runs(findings: Findings) -> str:
     hardware = ", ".join(sorted({result.hardware for _, result in seen.values()})) or "none"
     words = (
         f"{len(rows)} runs, {total / 3600:.1f} hours in all, training and measuring, each run's own time added up; "
-        f"`--jobs 2` does two at a time on a core each. Machine: {hardware}. Optimiser: Adam, the rate halved when the "
-        "validation loss stalls and early stopping with the best weights (the U-Nets: Muon, warm-up and cosine, "
-        "averaged weights). Grids: `--only grid-2`, `--only grid-3`."
+        f"`--jobs 2` does two at a time on a core each. Machine: {hardware}. Optimiser: Muon with warm-up and cosine, "
+        "averaged weights. Grids: `--only grid-2`, `--only grid-3`."
     )
     return f"{words}\n\n{_table(header, rows)}"
