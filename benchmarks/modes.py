@@ -14,15 +14,10 @@ import json
 import resource
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
+from bare import BareNetwork
 
 from folderdenoise import machine, zoo
-from folderdenoise.devices import cpu
-from folderdenoise.graphs import compiled
-from folderdenoise.runtime import feed_for
 from folderdenoise.tiles import DEFAULT_CORE, layout
 
 HEIGHT, WIDTH = 3000, 4000
@@ -35,20 +30,14 @@ def measure(args: argparse.Namespace, threads: int, streams: int, core: int | No
     side = None if core is None else core + 2 * card.overlap + 24
     tall, rows = layout(height, 1024 if core is None else side, card.overlap, card.size_multiple)
     wide, columns = layout(width, width if core is None else side, card.overlap, card.size_multiple)
-    graph = compiled(card, args.precision, threads, cpu(), streams)
-    tile = np.random.default_rng(0).random((1, tall, wide, card.channels), np.float32)
+    network = BareNetwork(card, args.precision, tall, wide, threads, streams)
     before = _peak()
-
-    def infer(_: int) -> None:
-        graph.infer(feed_for(card.inputs, tile))
-
-    with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(infer, range(streams)))
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < args.seconds:
-            list(pool.map(infer, range(2 * streams)))
-            count += 2 * streams
-        each = (time.perf_counter() - began) / count
+    network.seconds(streams)
+    spent, count = 0.0, 0
+    while spent < args.seconds:
+        spent += network.seconds(2 * streams)
+        count += 2 * streams
+    each = spent / count
     computed = tall * wide * len(rows) * len(columns)
     return {
         "rate": height * width / 1e6 / (each * len(rows) * len(columns)),

@@ -17,25 +17,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from bare import BareNetwork
 from numpy.typing import NDArray
 
 from folderdenoise import images, job, pages, resources, zoo
 from folderdenoise.batch import Outcome, Report
-from folderdenoise.devices import cpu
 from folderdenoise.engine import Denoiser
 from folderdenoise.folder import Plan, Selection
-from folderdenoise.graphs import compiled
 from folderdenoise.job import Order
 from folderdenoise.pages import Settings
 from folderdenoise.resume import sha256_of
-from folderdenoise.runtime import feed_for
 from folderdenoise.scratch import Scratch
 from folderdenoise.table import Row
 from folderdenoise.tiles import layout
@@ -109,18 +106,9 @@ def tiles_of(height: int, width: int, model: str, tile: int | None) -> tuple[int
 
 def bare(model: str, precision: str, tall: int, wide: int, count: int, threads: int | None, streams: int) -> float:
     """Seconds of the network alone for so many tiles."""
-    card = zoo.find(model)
-    graph = compiled(card, precision, threads, cpu(), streams)
-    tile = np.random.default_rng(0).random((1, tall, wide, card.channels), np.float32)
-
-    def infer(_: int) -> None:
-        graph.infer(feed_for(card.inputs, tile))
-
-    with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(infer, range(streams)))  # the first ones set things up
-        began = time.perf_counter()
-        list(pool.map(infer, range(count)))
-        return time.perf_counter() - began
+    network = BareNetwork(zoo.find(model), precision, tall, wide, threads, streams)
+    network.seconds(streams)
+    return network.seconds(count)
 
 
 def table(folder: Path, args: argparse.Namespace) -> None:
@@ -173,17 +161,17 @@ def process(source: Path, out: Path, denoiser: Denoiser, settings: Settings) -> 
         spent[stage] = time.perf_counter() - began
         return result
 
-    with Scratch(out) as scratch:
-        file = timed("read", lambda: images.read(source, scratch=scratch))
-        timed("hash", lambda: sha256_of(source))
-        pixels = file.pages[0].pixels
-        denoised = scratch.empty(pixels.shape, pixels.dtype)
-        timed("network", lambda: denoiser.denoise(pixels, into=denoised))
-        timed("measure", lambda: pages.measured(Row(source.name), pixels, denoised, settings))
-        result = replace(file, pages=(replace(file.pages[0], pixels=denoised),))
-        target = out / f"result{source.suffix}"
-        timed("write", lambda: images.write(result, target))
-        timed("read back", lambda: images.verify(result, target, scratch))
+    scratch = Scratch(out)
+    file = timed("read", lambda: images.read(source, scratch=scratch))
+    timed("hash", lambda: sha256_of(source))
+    pixels = file.pages[0].pixels
+    denoised = scratch.empty(pixels.shape, pixels.dtype)
+    timed("network", lambda: denoiser.denoise(pixels, into=denoised))
+    timed("measure", lambda: pages.measured(Row(source.name), pixels, denoised, settings))
+    result = replace(file, pages=(replace(file.pages[0], pixels=denoised),))
+    target = out / f"result{source.suffix}"
+    timed("write", lambda: images.write(result, target))
+    timed("read back", lambda: images.verify(result, target, scratch))
     return spent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Callable
@@ -18,7 +19,7 @@ pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip 
 import matplotlib
 
 from folderdenoise.engine import Denoiser
-from train import findings, plots, statistics, studies, study, study_report, studydata, units
+from train import findings, plots, statistics, studies, study, study_figures, study_report, studydata, units
 from train.architectures import UNet, kmac_per_pixel
 from train.cli import main
 from train.datasets import square
@@ -157,8 +158,29 @@ def test_the_mean_over_seeds_decides_and_a_missing_run_says_so(tmp_path: Path) -
     assert words["rgb-cifar", "mae", None] == "not measured yet"
     change = found.compare(CLAIMS[-1], "ssim")
     assert change is not None
-    assert change[0].mean == pytest.approx(0.9 - 0.7771)
+    assert change.absolute.mean == pytest.approx(0.9 - 0.7771)
     assert found.compare(CLAIMS[0], "ssim") is None
+
+
+def test_what_is_compared_are_the_seeds_that_both_models_have(tmp_path: Path) -> None:
+    store_grid(tmp_path, 2, lambda _: {"psnr": 20.63, "ssim": 0.7554})
+    found = Findings(tmp_path, quick=False)
+    for one, ssim in zip(found.units(MODELS["gray-hybrid"])[:2], (0.6, 0.7), strict=True):
+        store(tmp_path, one, {"psnr": 20.0, "ssim": ssim})
+    for one, ssim in zip(found.units(MODELS["gray-deep"]), (0.7, 0.8, 0.99), strict=True):
+        store(tmp_path, one, {"psnr": 22.0, "ssim": ssim})
+    (line,) = (line for line in study_report._claims(found).splitlines() if "`gray-deep` | SSIM" in line)
+    cells = [cell.strip() for cell in line.split("|")]
+    assert cells[3:7] == ["0.6500 → 0.7500", "+0.10000 [+0.10000, +0.10000]", cells[5], "2"]
+    # Decibels are a ratio already: a percentage of them means nothing.
+    (line,) = (line for line in study_report._claims(found).splitlines() if "`gray-deep` | PSNR" in line)
+    assert "%" not in line
+
+
+def test_a_card_names_the_size_that_its_model_was_trained_at() -> None:
+    for side in (128, 256):
+        one = studies.unit(MODELS["rgb-relu"], Setting("photos", side, 0.1), 1, quick=False)
+        assert f"resized to {side}×{side}" in one.recipe.summary
 
 
 def test_equal_to_the_other_model_is_not_above_it(tmp_path: Path) -> None:
@@ -283,6 +305,20 @@ def test_a_quick_study_trains_measures_and_reports(quick: Path) -> None:
     difference = found.mean(MODELS["gray-hybrid"], "ssim") - found.mean(MODELS["gray-hybrid-mse"], "ssim")
     assert f"| {difference:+.5f} [" in change
     assert not list(quick.rglob("*.onnx"))
+
+
+def test_the_curves_of_a_unet_are_those_of_its_images(
+    quick: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(plots, "curves", lambda path, title, histories: drawn.update({path.name: histories}))
+    found = Findings(quick, quick=True)
+    study_figures.draw_all(found, units.Places(data, quick, tmp_path))
+    for name, column in (("gray-hybrid", "val_loss"), ("gray-hybrid-unet", "val_denoised_loss")):
+        (one, *_) = found.units(MODELS[name])
+        with (quick / one.key / "history.csv").open(newline="", encoding="utf-8") as file:
+            stored = [row[column] for row in csv.DictReader(file)]
+        assert [row["val_loss"] for row in drawn[f"{name}-curves.png"]["seed 1"]] == stored
 
 
 def test_the_stored_figures_are_those_of_the_stored_model(quick: Path, data: Path) -> None:

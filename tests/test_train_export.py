@@ -260,6 +260,57 @@ def test_a_graph_that_differs_is_not_exported_and_the_old_model_stays(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(("flawed", "conversions"), [(1, 2), (100, 5)])
+def test_a_conversion_with_an_axis_too_many_is_done_anew_but_not_for_ever(
+    flawed: int, conversions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tf2onnx
+
+    real = tf2onnx.convert.from_function
+    done = []
+
+    def convert(*args: Any, **options: Any) -> Any:
+        proto, storage = real(*args, **options)
+        done.append(proto)
+        if len(done) <= flawed:
+            graph = proto.graph
+            (last,) = (node for node in graph.node if "denoised" in node.output)
+            last.output[0] = "four axes"
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "first"))
+            graph.node.append(onnx.helper.make_node("Unsqueeze", ["four axes", "first"], ["denoised"]))
+        return proto, storage
+
+    monkeypatch.setattr(tf2onnx.convert, "from_function", convert)
+    if flawed < conversions:
+        proto, _ = export._to_onnx(SMALL.network.build(), SMALL)
+        assert proto is done[-1]
+    else:
+        with pytest.raises(ModelError, match="outputs that are no images"):
+            export._to_onnx(SMALL.network.build(), SMALL)
+    assert len(done) == conversions
+
+
+@pytest.mark.parametrize("spoil", [lambda level: level + np.float32(2e-4), lambda level: level[None]])
+def test_a_graph_with_another_noise_level_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    real = export.compile_graph
+
+    def off(graph: bytes) -> Callable[..., dict[str, np.ndarray]]:
+        compiled = real(graph)
+
+        def run(feed: dict[str, np.ndarray], share_inputs: bool) -> dict[str, np.ndarray]:
+            outputs = compiled(feed)
+            return {"denoised": outputs["denoised"], "noise_level": spoil(outputs["noise_level"])}
+
+        return run
+
+    monkeypatch.setattr(export, "compile_graph", off)
+    with pytest.raises(ModelError, match="noise_level of the ONNX graph differs from Keras"):
+        export.export(randomised(NETWORK.build()), RECIPE, tmp_path / "model", FACTS, photographs())
+    assert not (tmp_path / "model").exists()
+
+
 def test_another_backend_is_told_where_to_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ModelError, match="KERAS_BACKEND=tensorflow"):

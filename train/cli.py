@@ -68,7 +68,7 @@ def _data_options(command):  # type: ignore[no-untyped-def]
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for so long, schedule fitted to it."
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Train for so many epochs.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Train for so many epochs.  [default: as the recipe says]")
 @click.option("--resume", is_flag=True, help="Go on with the run that --runs holds.")
 @click.option(
     "--start",
@@ -177,12 +177,12 @@ def evaluate(model: str, clean: Path, sigma: float, protocol: str, record: bool)
         f"noisy {result.psnr_noisy:.2f} dB ({result.ssim_noisy:.4f}), {model} {result.psnr:.2f} dB ({result.ssim:.4f})"
     )
     if record:
-        from train import workshop
+        from train import cards
 
         # The folder's name alone: where it lies on this machine means nothing to a reader of the card.
         command = f"python -m train evaluate {zoo.find(model).name} --clean {clean.name} --sigma {sigma:g}"
         command += " --protocol raw" if protocol == "raw" else ""
-        workshop.record_metric(zoo.find(model).folder, result.as_metric(command))
+        cards.record_metric(zoo.find(model).folder, result.as_metric(command))
 
 
 def _command() -> str:

@@ -37,6 +37,16 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Means over the same seeds of two models, and by how much the second lies above the first."""
+
+    before: float
+    after: float
+    absolute: Difference
+    percent: Difference
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A goal beside what was measured: the mean over ``seeds`` runs."""
 
@@ -126,14 +136,19 @@ class Findings:
         """One a goal, in the order of the studies."""
         return [self._verdict(model, goal) for model in MODELS.values() for goal in model.goals]
 
-    def compare(self, claim: Claim, metric: str) -> tuple[Difference, Difference] | None:
-        """Difference and difference in percent, over the seeds that both have; None with fewer than two."""
+    def compare(self, claim: Claim, metric: str) -> Comparison | None:
+        """Over the seeds that both models have; None with fewer than two."""
         first, second = self.results(MODELS[claim.first]), self.results(MODELS[claim.second])
         seeds = sorted(first.keys() & second.keys())
         if len(seeds) < 2:
             return None
-        pair = [[results[seed].figures[metric] for seed in seeds] for results in (first, second)]
-        return statistics.difference(*pair), statistics.percent(*pair)
+        before, after = ([results[seed].figures[metric] for seed in seeds] for results in (first, second))
+        return Comparison(
+            sum(before) / len(seeds),
+            sum(after) / len(seeds),
+            statistics.difference(before, after),
+            statistics.percent(before, after),
+        )
 
     def _verdict(self, model: Model, goal: Goal) -> Verdict:
         reach = self.mean(MODELS[goal.above], goal.metric) if goal.above else goal.study

@@ -22,9 +22,10 @@ class ConvMuon(keras.optimizers.AdamW):
     """Muon (K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) on convolution kernels, else AdamW.
 
     The momentum of a kernel ``(h, w, in, out)``, read as a matrix of ``h·w·in`` rows, is replaced by the nearest
-    orthogonal one before each step; biases and the layers at both ends are left to AdamW. (Keras's own Muon treats
-    matrices only.) The step is scaled to the size of Adam's (J. Liu et al. 2025, https://arxiv.org/abs/2502.16982), so
-    that one rate serves both. It trains U-Nets without any normalisation layer, faster than Adam does with BatchNorm.
+    orthogonal one before each step; biases, and the layers at both ends of a U-Net, are left to AdamW. (Keras's own
+    Muon treats matrices only.) The step is scaled to the size of Adam's (J. Liu et al. 2025,
+    https://arxiv.org/abs/2502.16982), so that one rate serves both. It trains U-Nets without any normalisation layer,
+    faster than Adam does with BatchNorm.
     """
 
     def build(self, variables: Any) -> None:

@@ -26,7 +26,7 @@ def triplets(path: Path, title: str, clean: Floats, noisy: Floats, denoised: Flo
     axes = figure.subplots(count, 4, squeeze=False)
     for row, (a, b, c) in enumerate(zip(clean, noisy, denoised, strict=True)):
         difference = np.abs(c - a).mean(axis=2, keepdims=True)
-        titles = ("original", f"noisy, {_psnr(b, a):.2f} dB", f"denoised, {_psnr(c, a):.2f} dB", "difference")
+        titles = ("original", f"noisy, {_psnr(b, a):.2f} dB", f"denoised, {_psnr(c, a):.2f} dB", "difference, 0 to 0.5")
         for axis, image, words, top in zip(axes[row], (a, b, c, difference), titles, (1, 1, 1, 0.5), strict=True):
             shown = image[..., 0] if image.shape[2] == 1 else image
             axis.imshow(shown, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
@@ -53,7 +53,7 @@ def curves(path: Path, title: str, histories: Mapping[str, Sequence[Mapping[str,
     axis.set_xlabel("passes over the training images")
     axis.set_ylabel("loss")
     axis.grid(visible=True, which="both", alpha=0.25)
-    axis.legend(fontsize=8)
+    axis.legend(loc="best", fontsize=8)  # said, because the default warns on a slow machine
     axis.set_title(title, fontsize=11)
     _save(figure, path)
 
@@ -63,12 +63,13 @@ def distributions(path: Path, title: str, scores: Mapping[str, Floats]) -> None:
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     for axis, metric, unit in zip(figure.subplots(1, 2), ("psnr", "ssim"), ("PSNR, dB", "SSIM"), strict=True):
         before, after = scores[f"noisy_{metric}"], scores[metric]
-        edges = np.histogram_bin_edges(np.concatenate([before, after]), bins=60)
+        # A comb of single images shows nothing: fewer bins for few images.
+        edges = np.histogram_bin_edges(np.concatenate([before, after]), bins=min(60, max(10, len(after) // 3)))
         for values, colour, words in ((before, _NOISY, "before"), (after, _DENOISED, "after")):
             axis.hist(values, bins=edges, color=colour, alpha=0.7, label=f"{words}, mean {values.mean():.4g}")
         axis.set_xlabel(unit)
         axis.set_ylabel("images")
-        axis.legend(fontsize=8)
+        axis.legend(loc="best", fontsize=8)
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
 

@@ -139,6 +139,7 @@ def unit(model: Model, setting: Setting, seed: int, quick: bool) -> Unit:
         domain="digits" if setting.data == "mnist" else "small-images",
         noise=Gaussian(setting.sigma),
         noise_words=f"Gaussian, sigma {setting.sigma:g}, clipped to [0, 1]",
+        summary=model.recipe.summary.replace("128×128", f"{setting.side}×{setting.side}"),
         seed=seed,
     )
     return Unit(model.name, setting, recipe, 0.0 if quick else megapixels, QUICK_IMAGES if quick else None)

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 
 from folderdenoise.errors import FolderDenoiseError, UsageError
-from train import export, study_report, studydata, workshop
+from train import cards, export, study_report, studydata, workshop
 from train.datasets import ArraySource
 from train.findings import Findings, grid_units
 from train.studies import GRIDS, MODELS, PARTS, Grid, Model, Unit
@@ -144,7 +144,7 @@ def export_once(model: Model, findings: Findings, places: Places) -> None:
     )
     trained = keras.models.load_model(run / "model.keras", compile=False)
     export.export(trained, recipe, folder, facts, workshop.probes(source))
-    workshop.record_metric(folder, _metric(one, result, facts.command))
+    cards.record_metric(folder, _metric(one, result, facts.command))
     marker.write_text(_graph_hash(folder), encoding="utf-8")
     log.info("wrote %s", folder)
 

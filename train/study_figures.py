@@ -50,8 +50,14 @@ def _draw(model: Model, findings: Findings, places: Places) -> None:
     histories = {}
     for seed, run in done.items():
         with (run / "history.csv").open(newline="", encoding="utf-8") as file:
-            histories[f"seed {seed}"] = list(csv.DictReader(file))
+            histories[f"seed {seed}"] = [_loss(row) for row in csv.DictReader(file)]
     plots.curves(folder / f"{model.name}-curves.png", f"{title}, loss: {model.recipe.loss}", histories)
+
+
+def _loss(row: dict[str, str]) -> dict[str, str]:
+    """A row of ``history.csv`` with the loss of the images alone, without that of a U-Net's noise level."""
+    losses = {name: row.get(name.replace("loss", "denoised_loss"), row[name]) for name in ("loss", "val_loss")}
+    return {"epoch": row["epoch"], **losses}
 
 
 def pictures(model: Model, findings: Findings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,8 +58,15 @@ How everything here is measured: Gaussian noise is added to test images in [0, 1
 models. The output is clipped to [0, 1] and not rounded. PSNR, SSIM, MAE and MSE are taken per image and averaged over
 the test images: scikit-image's definitions, data range 1, SSIM with the Gaussian window (11×11, sigma 1.5,
 `use_sample_covariance=False`), mean over channels. Test images are the test sets of MNIST, Fashion-MNIST and CIFAR-10,
-and every fifth photograph; none of them is trained on or decides when training stops. Where a model was trained with
-several seeds, its figure is the mean over all of them; the first seed is the one in `models/`, whichever is best.
+as far as `data` holds them (the table of runs has their number), and every fifth photograph. None is trained on,
+and none decides which weights are kept: every run has a fixed length, and its averaged weights at the end are measured.
+The first study gives figures of validation images; ours are of test images. Where a model was trained with several
+seeds, its figure is the mean over all of them; the first seed is the one in `models/`, whichever is best.
+
+Networks are the studies', and so are data, noise and losses where they name them; the schedule is not. A study that
+names its optimiser names Adam, the second with a rate that falls on a plateau and with early stopping. Here every
+network, the siblings too, is trained with Muon on a cosine, and its weights are averaged; what is compared has the same
+batches, rate and length.
 
 Networks with the squared error in their loss have a linear output layer: with a sigmoid they saturate at zero on mostly
 black images within some thirty steps and stay there. The one with binary cross-entropy has a sigmoid.
@@ -66,10 +74,11 @@ black images within some thirty steps and stay there. The one with binary cross-
 
 _RULE = """\
 The second study names neither data nor noise, the third neither images nor noise. The study's simple model was trained
-in every plausible setting. The setting with the smallest distance to the figures that the study reported for its simple
-model is taken, whether its figures flatter us or not. Distance: with every figure as an error e in decibels (−PSNR,
-10 lg MSE, 10 lg (1 − SSIM)), √(Σ (e_simple − e_study)² + Σ max(0, e_study − e_noisy)²). The second sum is for the
-untrained side: the studies give no figures for their noisy images, but they cannot have been better than the result."""
+in every plausible setting, with the first seed, and measured on the test images. The setting with the smallest distance
+to the figures that the study reported for its simple model is taken, whether its figures flatter us or not. Distance:
+with every figure as an error e in decibels (−PSNR, 10 lg MSE, 10 lg (1 − SSIM)),
+√(Σ (e_simple − e_study)² + Σ max(0, e_study − e_noisy)²). The second sum is for the untrained side: the studies give no
+figures for their noisy images, but they cannot have been better than the result."""
 
 _STATISTICS = """\
 Differences are paired by seed (the same initial weights, order of images and noise, where the networks have the same
@@ -80,8 +89,8 @@ decides, not other test images."""
 _SIBLINGS = """\
 Same data, same noise, same number of images seen; our U-Net with residual output, with no more parameters and fewer
 operations than the original. Its loss: the study's combined loss for `gray-hybrid` and `gray-deep`, Charbonnier
-otherwise. Mean over seeds for the original, one seed for the
-sibling; kMAC: thousands of multiply-accumulates a pixel."""
+otherwise, and in all the mean absolute error of the noise level that it estimates. Mean over seeds for the original,
+one seed for the sibling; kMAC: thousands of multiply-accumulates a pixel."""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -154,17 +163,16 @@ def _claim(claim: Claim, metric: str, findings: Findings) -> list[str]:
     study = "does not say" if claimed is None else f"{claimed:+g}{unit}"
     if found is None:
         return [change, _NAMES[metric], "not measured yet", "", "", "", study, ""]
-    absolute, relative = found
-    means = [findings.mean(MODELS[name], metric) or 0.0 for name in (claim.first, claim.second)]
+    as_claimed = found.percent if claim.in_percent else found.absolute
     return [
         change,
         _NAMES[metric],
-        " → ".join(_number(metric, mean) for mean in means),
-        _interval(absolute, _DIGITS[metric] + 1) + _UNITS.get(metric, ""),
-        _interval(relative, 2) + "%",
-        str(absolute.pairs),
+        f"{_number(metric, found.before)} → {_number(metric, found.after)}",
+        _interval(found.absolute, _DIGITS[metric] + 1) + _UNITS.get(metric, ""),
+        "" if metric == "psnr" else _interval(found.percent, 2) + "%",  # decibels are a ratio already
+        str(found.absolute.pairs),
         study,
-        conclusion(absolute, relative if claim.in_percent else absolute, metric, claimed),
+        conclusion(found.absolute, as_claimed, metric, claimed),
     ]
 
 
@@ -209,6 +217,16 @@ def _siblings(findings: Findings) -> str:
     return _table(("model", "data and noise", "parameters", "kMAC", *_NAMES.values()), rows)
 
 
+def _schedule() -> str:
+    """What the schedules of all runs share."""
+    (shared,) = {dataclasses.replace(model.recipe.schedule, rate=0.0) for model in MODELS.values()}
+    return (
+        f"{shared.warmup} steps of warm-up, then a cosine to a thousandth of the rate; weight decay "
+        f"{shared.weight_decay:g}, gradients clipped to a norm of {shared.clip_norm:g}, weights averaged with a "
+        f"momentum of {shared.ema:g}"
+    )
+
+
 def _runs(findings: Findings) -> str:
     rows, total = [], 0.0
     pairs = [(one.unit, one.result) for tried in findings.grids.values() for one in tried]
@@ -225,6 +243,7 @@ def _runs(findings: Findings) -> str:
                 str(one.setting),
                 str(recipe.seed),
                 recipe.loss,
+                f"{recipe.schedule.rate:g}",
                 str(recipe.batch_size),
                 str(result.passes),
                 f"{result.megapixels:.0f}",
@@ -235,12 +254,12 @@ def _runs(findings: Findings) -> str:
                 f"`--only {MODELS[one.name].part}`",
             ]
         )
-    header = ("model", "setting", "seed", "loss", "batch", "passes", "megapixels seen", "seconds", "test images",
-              "trained on", "date", "`python -m train study --data data …`")  # fmt: skip
+    header = ("model", "setting", "seed", "loss", "rate", "batch", "passes", "megapixels seen", "seconds",
+              "test images", "trained on", "date", "`python -m train study --data data …`")  # fmt: skip
     hardware = ", ".join(sorted({result.hardware for _, result in seen.values()})) or "none"
     words = (
         f"{len(rows)} runs, {total / 3600:.1f} hours in all, training and measuring, each run's own time added up; "
-        f"`--jobs 2` does two at a time on a core each. Machine: {hardware}. Optimiser: Muon with warm-up and cosine, "
-        "averaged weights. Grids: `--only grid-2`, `--only grid-3`."
+        f"`--jobs 2` does two at a time on a core each. Machine: {hardware}. Grids: `--only grid-2`, `--only grid-3`. "
+        f"Muon, {_schedule()}; only its rate differs."
     )
     return f"{words}\n\n{_table(header, rows)}"

@@ -2,7 +2,7 @@
 
 A finished run is ``runs/KEY/`` with ``result.json`` (written last), ``model.keras``, ``history.csv``, ``scores.npz``
 (per test image, before and after) and ``samples.npz`` (the first test images). One that was cut short has no
-``result.json`` and is begun anew: the state of its early stopping is gone, and a run must not depend on interruptions.
+``result.json`` and is begun anew: a run must not depend on interruptions.
 """
 
 from __future__ import annotations

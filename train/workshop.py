@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -58,14 +57,6 @@ def export_checkpoint(recipe: Recipe, places: Places) -> Path:
     model = keras.models.load_model(run / "checkpoint.keras")
     use_averages(model)
     return _export(recipe, model, source, places, run)
-
-
-def record_metric(folder: Path, metric: dict[str, Any]) -> None:
-    """Put one measured figure into a card; the same test set, noise and protocol replace the figure before."""
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    key = ("test_set", "noise", "protocol")
-    card["metrics"] = [old for old in card["metrics"] if any(old[name] != metric[name] for name in key)] + [metric]
-    export.write_card(folder, card)
 
 
 def _source(recipe: Recipe, places: Places) -> Source:
