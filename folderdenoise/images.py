@@ -173,16 +173,22 @@ def verify(image: ImageFile, path: Path, scratch: Scratch | None = None) -> tupl
     for number, (page, again) in enumerate(zip(image.pages, stored.pages, strict=True), start=1):
         if fault := _difference(page, again, image.encoding):
             raise SuspectResultError(f"page {number} of the result was stored wrong: {fault}")
-        lost += [what for what, kept in _KEPT.items() if kept(page.metadata) and not kept(again.metadata)]
+        lost += [what for what, is_lost in _LOST.items() if is_lost(page.metadata, again.metadata)]
     return tuple(f"its {what} could not be kept" for what in dict.fromkeys(lost))
 
 
-_KEPT: Mapping[str, Callable[[Metadata], object]] = {
-    "colour profile": lambda metadata: metadata.icc,
-    "EXIF block": lambda metadata: metadata.exif,
-    "XMP block": lambda metadata: metadata.xmp,
-    "IPTC block": lambda metadata: metadata.iptc,
-    "resolution": lambda metadata: metadata.resolution,
+def _is_other(was: tuple[float, float] | None, now: tuple[float, float] | None) -> bool:
+    # JPEG has whole numbers only, PNG whole pixels per metre.
+    return was is not None and (now is None or not np.allclose(was, now, rtol=0.01))
+
+
+_LOST: Mapping[str, Callable[[Metadata, Metadata], bool]] = {
+    "colour profile": lambda was, now: was.icc is not None and was.icc != now.icc,
+    "EXIF block": lambda was, now: was.exif is not None and now.exif is None,  # AVIF's encoder writes it anew
+    "orientation": lambda was, now: was.orientation != now.orientation,
+    "XMP block": lambda was, now: was.xmp is not None and was.xmp != now.xmp,
+    "IPTC block": lambda was, now: was.iptc is not None and was.iptc != now.iptc,
+    "resolution": lambda was, now: _is_other(was.resolution, now.resolution),
 }
 
 

@@ -179,6 +179,23 @@ def test_a_webp_animation_keeps_transparency_profile_and_exif(tmp_path: Path) ->
             np.testing.assert_array_equal(np.asarray(after)[..., 3], ALPHA)
 
 
+@pytest.mark.parametrize(
+    "pixels", [RGB, GRAY, np.dstack([RGB, ALPHA]), STEPS[0]], ids=["rgb", "gray", "alpha", "noise"]
+)
+@pytest.mark.parametrize("quality", [20, 50, 75, 80, 95, 100])
+def test_a_lossy_webp_is_stored_with_the_quality_that_it_had(quality: int, pixels: np.ndarray, tmp_path: Path) -> None:
+    source, moving = tmp_path / "a.webp", tmp_path / "moving.webp"
+    Image.fromarray(pixels).save(source, quality=quality)
+    outcome, result = denoised(source)
+    assert (outcome.status, outcome.notes) == ("done", "")
+    for path in (source, result):
+        assert abs((images.read(path).encoding.quality or 0) - quality) <= 2
+    Image.fromarray(pixels).save(
+        moving, save_all=True, append_images=[Image.fromarray(255 - pixels)], duration=50, quality=quality
+    )
+    assert abs((images.read(moving).encoding.quality or 0) - quality) <= 2
+
+
 def test_the_comment_of_a_gif_stays(tmp_path: Path) -> None:
     source = tmp_path / "made.gif"
     first, *others = (Image.fromarray(step) for step in STEPS)

@@ -12,7 +12,7 @@ import pytest
 import pyvips
 import tifffile
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from folderdenoise import images
 from folderdenoise.batch import Settings
@@ -20,6 +20,7 @@ from folderdenoise.cli import main
 
 from . import pictures
 from .cases import (
+    CMYK_ICC,
     FLOAT,
     GRAY,
     GRAY16,
@@ -28,6 +29,7 @@ from .cases import (
     RGB,
     RGB16,
     RGBA,
+    XMP,
     exif_block,
     pillow,
     tiff_pages,
@@ -136,7 +138,38 @@ def test_what_the_format_loses_is_noted(tmp_path: Path) -> None:
     pillow(RGB, "jpeg", dpi=(300, 300), **METADATA)(source)
     pillow(RGB, "jpeg")(plain)
     notes = images.verify(images.read(source), plain)
-    assert {note.split()[1] for note in notes} == {"colour", "EXIF", "XMP", "resolution"}
+    assert {note.split()[1] for note in notes} == {"colour", "EXIF", "orientation", "XMP", "resolution"}
+    pillow(RGB, "jpeg", dpi=(72, 72), **METADATA | {"icc_profile": CMYK_ICC, "xmp": XMP + b" "})(plain)
+    notes = images.verify(images.read(source), plain)
+    assert {note.split()[1] for note in notes} == {"colour", "XMP", "resolution"}
+
+
+@pytest.mark.parametrize("target", ["jpeg", "webp", "tiff"])
+def test_colours_that_a_png_describes_without_a_profile_are_noted(target: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    info = PngImagePlugin.PngInfo()
+    info.add(b"cICP", bytes([12, 13, 0, 1]))
+    Image.fromarray(RGB).save(source, pnginfo=info)
+    outcome, _ = denoised(source, Settings(format=target), "result")
+    assert "what it said of its colours without a profile was dropped" in outcome.notes
+    assert "comments" not in outcome.notes
+    info = PngImagePlugin.PngInfo()
+    info.add(b"sRGB", b"\0")
+    Image.fromarray(RGB).save(source, pnginfo=info)
+    outcome, _ = denoised(source, Settings(format=target), "plain")
+    assert "was dropped" not in outcome.notes
+    assert "were dropped" not in outcome.notes
+
+
+def test_camera_data_beyond_64_kib_lose_their_longest_tag_in_a_jpeg(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x010F], exif[0x010E] = "Maker", "x" * 70_000
+    Image.fromarray(RGB).save(source, exif=exif)
+    outcome, result = denoised(source, Settings(format="jpeg"), "a.jpg")
+    assert (outcome.status, "number 270" in outcome.notes) == ("done", True), outcome.notes
+    with Image.open(result) as image:
+        assert image.getexif()[0x010F] == "Maker"
 
 
 def test_a_resolution_that_webp_cannot_hold_is_noted(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from folderdenoise.scratch import Scratch, bands, release, root
 from . import pictures
 from .cases import WRITTEN
 from .test_animations import STEPS, png_frames
+from .test_jp2_avif import jpeg_2000
 from .test_jpeg import VIEW, multi_picture
-from .test_rare_kinds import BMPS, VALUES, jpeg_2000
+from .test_rare_kinds import BMPS, VALUES
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -209,37 +210,42 @@ def test_a_file_that_is_cut_short_while_it_is_read_ends_in_a_row(tmp_path: Path)
 
 class TestScratch:
     def test_what_is_beyond_the_memory_is_on_the_disk_and_holds_the_same(self, tmp_path: Path) -> None:
-        with Scratch(tmp_path, in_memory=1000) as scratch:
-            small, large = scratch.empty((10, 10, 3), np.uint8), scratch.empty((500, 40, 3), np.uint16)
-            assert root(small) is None
-            assert root(large[..., :2]) is large
-            values = np.arange(60_000, dtype=np.uint16).reshape(large.shape)
-            for rows in bands(large):
-                large[rows] = values[rows]
-            release(small, large, large[..., 0])
-            np.testing.assert_array_equal(large, values)
+        scratch = Scratch(tmp_path, in_memory=1000)
+        small, large = scratch.empty((10, 10, 3), np.uint8), scratch.empty((500, 40, 3), np.uint16)
+        assert root(small) is None
+        assert root(large[..., :2]) is large
+        values = np.arange(60_000, dtype=np.uint16).reshape(large.shape)
+        for rows in bands(large):
+            large[rows] = values[rows]
+        release(small, large, large[..., 0])
+        np.testing.assert_array_equal(large, values)
 
     def test_nothing_is_left_behind(self, tmp_path: Path) -> None:
         folder = tmp_path / "out"
         folder.mkdir()
-        with Scratch(folder, in_memory=0) as scratch:
-            array = scratch.empty((100, 100), np.float32)
-            array[:] = 1
+        array = Scratch(folder, in_memory=0).empty((100, 100), np.float32)
+        array[:] = 1
+        del array
         assert list(folder.iterdir()) == []
 
     def test_a_full_disk_is_an_output_error_and_not_the_end_of_the_process(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-        with Scratch(tmp_path, in_memory=0) as scratch, pytest.raises(OutputError, match=r"no room.*--out"):
-            scratch.empty((100, 100), np.uint8)
+        folder = tmp_path / "out"
+        folder.mkdir()
+        scratch = Scratch(folder, in_memory=0)
+        for room, function in ((os, "posix_fallocate"), (np, "memmap")):
+            with monkeypatch.context() as patch:
+                patch.setattr(room, function, full, raising=False)
+                with pytest.raises(OutputError, match=r"no room.*--out"):
+                    scratch.empty((100, 100), np.uint8)
+        assert list(folder.iterdir()) == []
 
     def test_systems_without_reservation_write_the_file_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
-        with Scratch(tmp_path, in_memory=0) as scratch:
-            assert not scratch.empty((300, 100), np.uint8).any()
+        assert not Scratch(tmp_path, in_memory=0).empty((300, 100), np.uint8).any()

@@ -177,10 +177,13 @@ def test_png_text_and_colour_chunks_stay(tmp_path: Path) -> None:
     info.add_text("Title of the work", "Röntgen", zip=True)
     info.add_itxt("Author", "名前")
     info.add(b"gAMA", struct.pack(">I", 100_000))
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
     path = tmp_path / "text.png"
     Image.fromarray(RGB).save(path, pnginfo=info)
     with Image.open(rewritten(path)) as image:
-        assert image.text == {"Title of the work": "Röntgen", "Author": "名前"}
+        assert image.text["Title of the work"] == "Röntgen"
+        assert image.text["Author"] == "名前"
+        assert image.info["xmp"] == XMP  # only international text is XMP to Pillow, and to Adobe's programs
         assert image.info["gamma"] == 1.0
         assert "dpi" not in image.info
 

@@ -91,6 +91,15 @@ def test_what_is_no_image_says_so(tmp_path: Path, content: bytes, words: str) ->
         images.read(path)
 
 
+def test_numbers_of_a_tag_that_are_none_do_not_stop_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    not_a_number = struct.pack("<HHIf", 0x0112, 11, 1, float("nan"))  # the orientation
+    no_number = struct.pack("<HHII", 513, 4, 0, 0) + struct.pack("<HHII", 514, 4, 1, 9)  # the place of the thumbnail
+    block = b"Exif\0\0II*\0\x08\0\0\0\1\0" + not_a_number + struct.pack("<I", 26) + b"\2\0" + no_number + bytes(4)
+    pillow(RGB, "jpeg", exif=block)(path)
+    assert images.read(path).pages[0].metadata.orientation == 1
+
+
 def test_missing_files_folders_and_pipes_are_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"gone\.png: cannot be opened"):
         images.read(tmp_path / "gone.png")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from folderdenoise import images
 from folderdenoise.batch import Settings
+from folderdenoise.codecs import jpegheader
 from folderdenoise.codecs.containers import segment
 
 from . import pictures
@@ -156,6 +157,67 @@ def test_a_camera_jpeg_without_jfif_header_gets_none(tmp_path: Path) -> None:
     assert b"JFIF" not in done(source).read_bytes()
     with Image.open(done(source)) as image:
         assert image.getexif()[0x0112] == 6
+
+
+@pytest.mark.parametrize("density", [(0, 10, 11), (0, 1, 1), (1, 300, 150), (2, 118, 59)])
+def test_the_jfif_header_says_the_same_whatever_exif_says(density: tuple[int, int, int], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x011A], exif[0x011B], exif[0x0128] = 300.0, 300.0, 1  # a ratio: no unit
+    source = tmp_path / "camera.jpg"
+    Image.fromarray(RGB).save(source, exif=exif, dpi=(72, 72))
+    data = source.read_bytes()
+    source.write_bytes(data[:13] + struct.pack(">BHH", *density) + data[18:])
+    with Image.open(done(source)) as image:
+        assert (image.info["jfif_unit"], *image.info["jfif_density"]) == density
+    converted = done(source, Settings(format="tiff"), "a.tif")
+    with Image.open(done(converted, Settings(format="jpeg"), "b.jpg")) as image:
+        x, y = image.info["jfif_density"]
+        assert (image.info["jfif_unit"] == 0, x / y) == (density[0] == 0, 1 if density[0] == 0 else 2)
+
+
+def test_segments_that_go_on_in_the_next_stay_whole(tmp_path: Path) -> None:
+    source = tmp_path / "edited.jpg"
+    Image.fromarray(RGB).save(source, exif=exif_block(6))
+    data = source.read_bytes()
+    paths = b"".join(resource(2000 + number, bytes([number]) * 900) for number in range(100))
+    block = paths + resource(1028, CAPTION)
+    mark = b"Photoshop 3.0\0"
+    more = segment(0xE1, b"Exif\0\0the rest of it") + segment(0xE0, b"II\x1a\0\0\0HEAPJPGMold Canon")
+    middle = 65 * len(resource(2000, bytes(900)))
+    source.write_bytes(
+        data[:20] + segment(0xED, mark + block[:middle]) + segment(0xED, mark + block[middle:]) + more + data[20:]
+    )
+    result = done(source)
+    with Image.open(source) as before, Image.open(result) as after:
+        assert after.info["photoshop"] == before.info["photoshop"]
+        assert after.info["photoshop"][0x0404] == CAPTION
+    stored = result.read_bytes()
+    assert segment(0xE1, b"Exif\0\0the rest of it") in stored
+    assert b"HEAPJPGMold Canon" in stored
+
+
+def test_a_jpeg_of_rgb_says_that_it_is_stored_as_ycbcr(tmp_path: Path) -> None:
+    source = tmp_path / "rgb.jpg"
+    Image.fromarray(RGB).save(source, keep_rgb=True, quality=95)
+    outcome, result = denoised(source, Settings(strength=0.0))
+    assert "its RGB colours were stored as YCbCr" in outcome.notes
+    with Image.open(source) as before, Image.open(result) as after:
+        assert np.abs(np.asarray(before).astype(float) - np.asarray(after)).mean() < 3
+
+
+def test_a_resource_that_is_too_long_for_a_segment_is_parted_and_put_together(tmp_path: Path) -> None:
+    source = tmp_path / "edited.jpg"
+    Image.fromarray(RGB).save(source)
+    data = source.read_bytes()
+    block = resource(1060, bytes(range(256)) * 500) + resource(1028, CAPTION)
+    parts = [b"Photoshop 3.0\0" + block[at : at + 50_000] for at in range(0, len(block), 50_000)]
+    source.write_bytes(data[:20] + b"".join(segment(0xED, part) for part in parts) + data[20:])
+    result = done(source)
+    before, after = (images.read(path).pages[0].metadata.iptc for path in (source, result))
+    assert before == after == b"Photoshop 3.0\0" + block
+    stored = result.read_bytes()
+    found = [payload for marker, payload in jpegheader.jpeg_segments(io.BytesIO(stored)) if marker == 0xED]
+    assert b"".join(payload.removeprefix(b"Photoshop 3.0\0") for payload in found) == block
 
 
 def resource(number: int, data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from folderdenoise.codecs import containers, decoding, headers, vips
+from folderdenoise.codecs import containers, decoding, headers, vips, vp8
 from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, Picture
 
 FEW_COLOURS = "its colours were reduced to the 256 that a GIF picture holds"
@@ -23,8 +23,11 @@ def read_webp(path: Path, limits: Limits) -> ImageFile:
     header = headers.webp(data)
     exif, orientation, (resolution, unit) = decoding.camera_block(header.exif)
     metadata = Metadata(exif=exif, orientation=orientation, resolution=resolution, resolution_unit=unit)
-    notes = () if header.lossless else (decoding.NO_QUALITY,)
-    quality = None if header.lossless else decoding.LOSSY_QUALITY
+    quality, notes = None, tuple[str, ...]()
+    if not header.lossless:
+        quality = vp8.quality(header.lossy)
+        notes = (decoding.NO_QUALITY,) if quality is None else ()
+        quality = quality or decoding.LOSSY_QUALITY
     encoding = Encoding("webp", 8, quality, lossless=header.lossless)
     if header.animated:
         encoding = replace(encoding, chunks=((_BACKGROUND, header.background),))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from folderdenoise.codecs import animations, decoding, photoshop, tiff, tiffpage, tiffwriter
+from folderdenoise.codecs import animations, decoding, jp2, photoshop, tiff, tiffpage, tiffwriter
 from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Metadata, Picture
 from folderdenoise.errors import UnsupportedImageError
 
@@ -16,6 +16,8 @@ SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "webp": ".webp"}
 
 _QUALITY = {"jpeg": 95, "webp": 90}
 _LARGEST = {"jpeg": 65535, "webp": 16383, "png": 2**31 - 1, "tiff": 2**31 - 1}
+_COLOURS = {b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"colour space"}  # parts of PNG and BMP files
+_NO_TEXT = {b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"tIME", b"jp2h/colr", b"jp2h/res "}
 _LONGEST_EXIF = 65527  # bytes, in a segment of a JPEG
 
 
@@ -45,7 +47,8 @@ def converted(image: ImageFile, target: str, quality: int | None = None) -> Imag
     pages = tuple(_page(page, target, source, notes) for page in image.pages)
     if target == "webp" and all(page.alpha is not None and (page.alpha == 255).all() for page in pages):
         pages = tuple(replace(page, alpha=None) for page in pages)  # a WebP leaves out what hides nothing
-    first = pages[0].pixels
+    first_page = pages[0]
+    first = first_page.pixels
     lossless = target in ("png", "tiff") or (target == "webp" and quality is None and source.lossless)
     if not lossless:
         quality = quality or (None if source.lossless else source.quality) or _QUALITY[target]
@@ -63,8 +66,11 @@ def converted(image: ImageFile, target: str, quality: int | None = None) -> Imag
         loop=source.loop,
         frame_times=tuple((delay, 1000) for delay in source.delays) if target == "png" else (),
     )
-    if source.chunks and source.format in ("jpeg", "png", "gif"):
+    names = {name for name, data in source.chunks if not jp2.is_metadata(name, data)}
+    if source.format in ("jpeg", "png", "gif", "pnm", "jp2") and names - _COLOURS - _NO_TEXT:
         notes.append("its comments or text were dropped")
+    if names & (_COLOURS if b"sRGB" not in names else {b"cICP"}) and not first_page.metadata.icc:
+        notes.append("what it said of its colours without a profile was dropped")
     if any(data is not None for _, data in source.behind.parts):
         notes.append("what stood behind the picture (a film, a gain map or the like) was dropped")
     if (source.delays or source.frame_times) and target not in ("webp", "png"):
@@ -98,6 +104,8 @@ def _page(page: Picture, target: str, source: Encoding, notes: list[str]) -> Pic
     if alpha is not None and target == "jpeg":
         alpha = None
         notes.append("its transparency was dropped")
+    if alpha is not None and page.unnamed_channel:
+        notes.append("its extra channel, which it does not call alpha, was stored as transparency")
     if pixels.shape[2] == 1 and target == "webp":
         pixels = np.repeat(pixels, 3, axis=2)
         notes.append("its gray was stored as RGB")
@@ -133,7 +141,8 @@ def _metadata(metadata: Metadata, target: str, source: Encoding, notes: list[str
     elif target == "jpeg" and metadata.iptc is not None:
         metadata = replace(metadata, iptc=photoshop.jpeg_segment(photoshop.resource(metadata.iptc)))
     stored = fields[tiff.ORIENTATION].integers[:1] if tiff.ORIENTATION in fields else (1,)
-    if stored == (metadata.orientation,) and source.format != "tiff":
+    fits = target != "jpeg" or len(metadata.exif or b"") <= _LONGEST_EXIF
+    if stored == (metadata.orientation,) and source.format != "tiff" and fits:
         return metadata
     # Rebuilt only where it must be: camera makers' notes may hold offsets that this changes.
     fields[tiff.ORIENTATION] = tiff.Field(3, struct.pack("<H", metadata.orientation))

@@ -39,7 +39,7 @@ _PNG_KNOWN = (b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"acTL", b"fcTL", b"f
 # The specification calls these unsafe to copy when pixels change; but denoising leaves what they say true.
 _PNG_UNSAFE_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tIME", b"sTER", b"sCAL", b"pCAL")
 _PNG_BY_COLOUR_TYPE = (b"bKGD", b"sBIT")
-_XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # libvips keeps this one
+XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # of text that libvips reads
 
 
 def png(file: BinaryIO) -> PngHeader:
@@ -78,7 +78,7 @@ def png(file: BinaryIO) -> PngHeader:
             header.density = (x / 1000, y / 1000) if x and y else None
         elif name == b"pHYs":  # without unit it gives the shape of a pixel
             header.kept.append((name, data))
-        elif name not in _PNG_KNOWN and not data.startswith(_XMP_KEYWORD):
+        elif name not in _PNG_KNOWN and not data.startswith(XMP_KEYWORD):
             _sort_out(header, name, data)
     if header.transparent_key:  # that it becomes an alpha channel gives this chunk another length
         header.kept = [kept for kept in header.kept if kept[0] != b"sBIT"]
@@ -100,11 +100,12 @@ def _sort_out(header: PngHeader, name: bytes, data: bytes) -> None:
 @dataclass
 class WebpHeader:
     """``lossless``: VP8L pixels. ``animated``: the file has frames, shown on ``background`` (blue, green, red, alpha).
-    ``exif``: the EXIF block."""
+    ``lossy``: the start of the first VP8 frame. ``exif``: the EXIF block."""
 
     lossless: bool = False
     animated: bool = False
     background: bytes = bytes(4)
+    lossy: bytes = b""
     exif: bytes | None = None
 
 
@@ -116,6 +117,10 @@ def webp(data: bytes) -> WebpHeader:
     for name, start, length in riff_chunks(data):
         inner = data[start + 16 : start + length] if name == b"ANMF" else b""
         header.lossless |= name == b"VP8L" or inner[:4] == b"VP8L"
+        pixels = [(name, start)] if name == b"VP8 " else []
+        if inner and not header.lossy:  # an alpha chunk may come before
+            pixels = [(child, start + 16 + at - 12) for child, at, _ in riff_chunks(bytes(12) + inner)]
+        header.lossy = header.lossy or next((data[at : at + 256] for kind, at in pixels if kind == b"VP8 "), b"")
         header.animated |= name in (b"ANIM", b"ANMF")
         if name == b"ANIM" and length >= 6:
             header.background = data[start : start + 4]

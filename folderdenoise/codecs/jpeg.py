@@ -51,7 +51,8 @@ def _picture(
     if header.density and header.density[0] in (1, 2) and min(header.density[1:]) > 0:
         scale, unit = (25.4, "in") if header.density[0] == 1 else (10.0, "cm")
         resolution = (header.density[1] / scale, header.density[2] / scale)
-    metadata = Metadata(exif=exif, orientation=orientation, resolution=resolution, resolution_unit=unit)
+    block = photoshop.without_thumbnail(header.photoshop) if header.photoshop else None
+    metadata = Metadata(exif=exif, iptc=block, orientation=orientation, resolution=resolution, resolution_unit=unit)
     try:
         page = decoding.decode(path, "jpegload", metadata, limits, data, fail_on="warning")
     except UnreadableImageError as error:
@@ -59,8 +60,6 @@ def _picture(
         if "extraneous bytes before marker 0xd9" not in str(error):
             raise
         page = decoding.decode(path, "jpegload", metadata, limits, data, fail_on="truncated")
-    if page.metadata.iptc is not None:
-        page = replace(page, metadata=replace(page.metadata, iptc=photoshop.without_thumbnail(page.metadata.iptc)))
     notes = []
     subsampling = header.subsampling if header.components == 3 else None
     if header.components == 3 and subsampling is None:
@@ -68,12 +67,14 @@ def _picture(
         notes.append("its unusual chroma subsampling was stored as 4:4:4 (no subsampling)")
     if header.components == 4 and header.transform == 2:
         notes.append("its YCCK colours were stored as CMYK")
+    if header.is_rgb:
+        notes.append("its RGB colours were stored as YCbCr, as in most JPEG files")
     notes += [f"{what} dropped" for what in header.dropped]
     kept = [(bytes([marker]), payload) for marker, payload in header.kept]
     if data is not None and header.index:  # in a view it says how the views belong together, and lists none
         kept.append((b"\xe2", header.index))
     encoding = Encoding("jpeg", 8, header.quality, subsampling, header.progressive, lossless=False, chunks=tuple(kept),
-                        jfif=header.density is not None)  # fmt: skip
+                        jfif=header.density is not None, density=header.density)  # fmt: skip
     return page, encoding, notes
 
 
@@ -108,13 +109,14 @@ def _encoded(page: Picture, encoding: Encoding, index: bytes = b"") -> list[byte
         # A few percent smaller; but libjpeg then holds all coefficients, twice the size of the pixels.
         "optimize_coding": page.pixels.nbytes < _SMALL,
     }
+    plain = replace(page, metadata=replace(page.metadata, iptc=None))  # libvips writes one segment of it at most
     segments = [index, b"".join(containers.segment(name[0], payload) for name, payload in encoding.chunks)]
     if encoding.subsampling in (None, "4:4:4", "4:2:0"):
         mode = "on" if encoding.subsampling == "4:2:0" else "off"
-        encoded = vips.encode(page, "jpegsave", {**options, "subsample_mode": mode})
-        return containers.jpeg(encoded, page.metadata, segments, jfif=encoding.jfif)
+        encoded = vips.encode(plain, "jpegsave", {**options, "subsample_mode": mode})
+        return containers.jpeg(encoded, page.metadata, segments, encoding)
     # libvips still writes the profile, XMP and IPTC, around a picture of one block; OpenCV the pixels.
-    small = replace(page, pixels=np.zeros((8, 8, 3), np.uint8), alpha=None)
+    small = replace(plain, pixels=np.zeros((8, 8, 3), np.uint8), alpha=None)
     around = jpegheader.jpeg_segments(io.BytesIO(vips.encode(small, "jpegsave", {})))
     kept = b"".join(containers.segment(marker, data) for marker, data in around if 0xE1 <= marker <= 0xED)
-    return containers.jpeg(opencv.jpeg_picture(page, encoding), page.metadata, [*segments, kept], jfif=encoding.jfif)
+    return containers.jpeg(opencv.jpeg_picture(page, encoding), page.metadata, [*segments, kept], encoding)

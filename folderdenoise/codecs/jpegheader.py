@@ -32,11 +32,12 @@ _ZIGZAG = np.array([
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SAMPLING = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
-# Segments that are written anew: EXIF, XMP, colour profile, Photoshop resources with IPTC, Adobe's colours.
+# Segments that are written anew: JFIF header (or its thumbnail), XMP, colour profile, Adobe's colours.
+_PHOTOSHOP = b"Photoshop 3.0\0"
 _ANEW = {
-    0xE1: (EXIF_PREFIX, b"http://ns.adobe.com/xap/1.0/\0"),
+    0xE0: (b"JFIF\0", b"JFXX\0"),
+    0xE1: (b"http://ns.adobe.com/xap/1.0/\0",),
     0xE2: (b"ICC_PROFILE\0",),
-    0xED: (b"Photoshop 3.0\0",),
     0xEE: (b"Adobe",),
 }
 
@@ -45,8 +46,9 @@ _ANEW = {
 class JpegHeader:
     """``components`` counts the channels, ``precision`` their bits. ``quality`` is the libjpeg setting
     (1..100) whose standard tables come closest to the file's. ``density``: JFIF (unit, x, y), None in a file without
-    JFIF header. ``index``: the Multi-Picture segment, and ``index_at`` where in the file its payload is.
-    ``transform``: Adobe's word on the colours (2: YCCK). ``kept``: (marker, payload) of segments to copy as they are;
+    JFIF header. ``photoshop``: the resources with IPTC, of all segments that they were parted into. ``index``: the
+    Multi-Picture segment, and ``index_at`` where in the file its payload is. ``transform``: Adobe's word on the colours
+    (2: YCCK). ``identifiers``: of the channels. ``kept``: (marker, payload) of segments to copy as they are;
     ``dropped``: those that would no longer be true, in words."""
 
     precision: int = 0
@@ -57,11 +59,20 @@ class JpegHeader:
     quality: int = 75
     density: tuple[int, int, int] | None = None
     exif: bytes | None = None
+    photoshop: bytes = b""
     index: bytes = b""
     index_at: int = 0
     transform: int | None = None
+    identifiers: bytes = b""
     kept: list[tuple[int, bytes]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether its three channels are red, green and blue and not YCbCr, as libjpeg tells it."""
+        if self.components != 3 or self.density is not None:
+            return False
+        return self.identifiers == b"RGB" if self.transform is None else self.transform == 0
 
 
 def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -103,6 +114,8 @@ def jpeg(file: BinaryIO) -> JpegHeader:
             header.density = struct.unpack(">BHH", payload[7:12])
         elif marker == 0xE1 and payload[:6] == EXIF_PREFIX and header.exif is None:
             header.exif = payload[6:]
+        elif marker == 0xED and payload.startswith(_PHOTOSHOP):
+            header.photoshop = (header.photoshop or _PHOTOSHOP) + payload.removeprefix(_PHOTOSHOP)
         elif marker == 0xEE and payload[:5] == b"Adobe" and len(payload) >= 12:
             header.transform = payload[11]
         elif marker == 0xE2 and payload.startswith(multipicture.MARK):
@@ -110,7 +123,7 @@ def jpeg(file: BinaryIO) -> JpegHeader:
         elif marker == 0xEB:  # JUMBF: signatures of the pixels as they were
             if not header.dropped:
                 header.dropped.append("its content credentials (or other JUMBF data) no longer fit and were")
-        elif (marker == 0xFE or 0xE1 <= marker <= 0xEF) and not payload.startswith(_ANEW.get(marker, ())):
+        elif (marker == 0xFE or 0xE0 <= marker <= 0xEF) and not payload.startswith(_ANEW.get(marker, ())):
             header.kept.append((marker, payload))
     if not header.components:
         raise HeaderError("its header does not say how large the picture is")
@@ -140,6 +153,7 @@ def _frame(header: JpegHeader, marker: int, payload: bytes) -> list[int]:
     header.progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
     header.lossless = marker in (0xC3, 0xC7, 0xCB, 0xCF)
     parts = [payload[6 + 3 * i : 9 + 3 * i] for i in range(header.components)]
+    header.identifiers = bytes(part[0] for part in parts)
     if header.components == 3:
         (h0, v0), *others = [(p[1] >> 4, p[1] & 15) for p in parts]
         if all(h and v and h0 % h == 0 and v0 % v == 0 for h, v in others) and len(set(others)) == 1:
@@ -164,11 +178,13 @@ def _quality(tables: list[np.ndarray]) -> int:
     return best
 
 
-def jpeg_tables_quality(tables: bytes) -> int:
-    """The quality of the abbreviated JPEG stream that a TIFF keeps its quantisation tables in."""
-    found: list[np.ndarray] = []
-    with contextlib.suppress(HeaderError):  # it has no picture: running into its end is how it ends
-        for marker, payload in jpeg_segments(io.BytesIO(tables)):
-            if marker == 0xDB:
-                found += _quantisation(payload).values()
-    return _quality(found)
+def tables_quality(*streams: bytes) -> int | None:
+    """The quality of the JPEG streams in a TIFF: of the abbreviated one that its tag holds the tables in, and of strips
+    or tiles, which may have tables of their own. None where no tables are found."""
+    found: dict[int, np.ndarray] = {}
+    for stream in streams:
+        with contextlib.suppress(HeaderError):  # tables without a picture: running into their end is how it ends
+            for marker, payload in jpeg_segments(io.BytesIO(stream)):
+                if marker == 0xDB:
+                    found.update(_quantisation(payload))
+    return _quality([found[number] for number in sorted(found)]) if found else None

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 
 _JPEG_PREFIX = b"Photoshop 3.0\0"
+_LONGEST = 65533 - len(_JPEG_PREFIX)  # bytes, in a segment of a JPEG
 _THUMBNAILS = (1033, 1036)
 _IPTC = 1028
 
@@ -41,6 +42,24 @@ def resources(segment: bytes) -> bytes:
 def jpeg_segment(resources: bytes) -> bytes:
     """What a TIFF tag 34377 holds, as a JPEG segment."""
     return _JPEG_PREFIX + resources
+
+
+def jpeg_segments(block: bytes) -> list[bytes]:
+    """The block, with prefix or without, as the payloads of JPEG segments: one that is too long for one goes on in the
+    next, behind the prefix again. Some programs put what they find together, others read each segment for itself, so
+    that a resource is parted only where it does not fit into one."""
+    block = block.removeprefix(_JPEG_PREFIX)
+    try:
+        pieces = [whole for _, whole, _ in _resources(block)]
+    except ValueError:
+        pieces = [block]
+    parts = [b""]
+    for piece in pieces:
+        if parts[-1] and len(parts[-1]) + len(piece) > _LONGEST:
+            parts.append(b"")
+        whole = parts.pop() + piece
+        parts += [whole[at : at + _LONGEST] for at in range(0, len(whole), _LONGEST)]
+    return [_JPEG_PREFIX + part for part in parts]
 
 
 def resource(records: bytes) -> bytes:

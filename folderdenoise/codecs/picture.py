@@ -52,6 +52,10 @@ class Picture:
     finite float32, nominally in [0, 1]. ``alpha``: ``(H, W)`` of the same type, or None; never premultiplied into
     ``pixels``. ``bilevel``: stored with one bit a pixel, here as gray of 0 and 255; there is no noise to remove.
     ``scale``: what the file holds, where that is neither these integers nor floats from 0 to 1.
+
+    Of a TIFF page: ``bit_depth``, bits per sample as stored, where pages may differ; ``white_is_zero``: the file has
+    its gray values the other way round; ``unnamed_channel``: ``alpha`` is one of which the file does not say what it is
+    (the infrared of a film scanner, say).
     """
 
     pixels: Array
@@ -59,6 +63,9 @@ class Picture:
     metadata: Metadata = Metadata()
     bilevel: bool = False
     scale: Scale | None = None
+    bit_depth: int | None = None
+    white_is_zero: bool = False
+    unnamed_channel: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ class Encoding:
     ``white``: its largest value, which may be less than the bits allow.
     ``delays``: milliseconds for each frame of an animation; ``loop``: how often it runs, 0 for ever.
     ``frame_times``: the same as a PNG has it, as fractions (numerator, denominator) of a second. ``jfif``: a JPEG
-    has a JFIF header. ``views``: how the further pages of a JPEG are stored; ``behind``: what else is there.
+    has a JFIF header; ``density``: what stands there, unit (0 none, 1 inch, 2 centimetre), x and y; None to say the
+    resolution. ``views``: how the further pages of a JPEG are stored; ``behind``: what else is there.
     """
 
     format: str
@@ -106,6 +114,7 @@ class Encoding:
     loop: int = 0
     frame_times: tuple[tuple[int, int], ...] = ()
     jfif: bool = True
+    density: tuple[int, int, int] | None = None
     views: tuple[Encoding, ...] = ()
     behind: Behind = Behind()
 

@@ -65,7 +65,9 @@ def write(image: ImageFile) -> containers.Pieces:
     """A PNG file of the same depth: a still, or the frames of an animation, each of them whole."""
     encoding = image.encoding
     options = {"bitdepth": encoding.bit_depth, "interlace": encoding.progressive}
-    frames = [vips.encode(page, "pngsave", options) for page in image.pages]
+    # libvips would store XMP as Latin-1 text, where Adobe's programs do not look for it.
+    pages = [replace(page, metadata=replace(page.metadata, xmp=None)) for page in image.pages]
+    frames = [vips.encode(page, "pngsave", options) for page in pages]
     still = containers.png(frames[0], image.pages[0].metadata, encoding.chunks)
     if not encoding.frame_times:
         return still

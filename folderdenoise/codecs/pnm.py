@@ -33,6 +33,7 @@ def read(path: Path, limits: Limits) -> ImageFile:
             raise HeaderError("its header gives an impossible size or depth")
         guard(path, width, height, width * height / 1e6, limits.megapixels)
         file.seek(found.end())
+        comments = tuple((b"comment", line) for line in re.findall(rb"#[^\n]*\n", found[0]))
         channels = 3 if kind in (3, 6) else 1
         array = limits.scratch.empty((height, width, channels), np.uint8 if top < 256 else np.uint16)
         if kind < 4:
@@ -48,7 +49,7 @@ def read(path: Path, limits: Limits) -> ImageFile:
     if not all((array[rows] <= top).all() for rows in bands(array)):
         raise HeaderError("it holds values above the largest that its header gives")
     _rescale(array, top, int(np.iinfo(array.dtype).max))
-    return ImageFile((page,), Encoding("pnm", top.bit_length(), ascii=kind < 4, white=top))
+    return ImageFile((page,), Encoding("pnm", top.bit_length(), ascii=kind < 4, white=top, chunks=comments))
 
 
 def _fill(array: Array, file: BinaryIO, kind: int, top: int) -> None:
@@ -89,13 +90,14 @@ def _rescale(array: Array, old: int, new: int) -> None:
 
 
 def write(image: ImageFile) -> Iterator[bytes]:
-    """A PGM or PPM file with the largest value that the original had."""
+    """A PGM or PPM file with the largest value and the comments that the original had."""
     page, encoding = image.pages[0], image.encoding
     height, width, channels = page.pixels.shape
     full = int(np.iinfo(page.pixels.dtype).max)
     top = encoding.white or full
     kind = (3 if channels == 3 else 2) + (0 if encoding.ascii else 3)
-    yield f"P{kind}\n{width} {height}\n{top}\n".encode()
+    yield f"P{kind}\n".encode() + b"".join(line for _, line in encoding.chunks)
+    yield f"{width} {height}\n{top}\n".encode()
     for rows in bands(page.pixels):
         part = page.pixels[rows].copy()
         _rescale(part, full, top)

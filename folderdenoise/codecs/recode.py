@@ -51,11 +51,18 @@ def readable(reader: Reader, directory: Directory, kind: PageKind) -> list[bytes
     count = len(chunks) // kind.channels
     if count * kind.channels != len(chunks):
         raise HeaderError("its colour planes differ in size")
-    gray = {262: _short(1), 277: _short(1), 258: _short(kind.bits[0]), 284: _short(1)}
+    gray = {277: _short(1), 258: _short(kind.bits[0]), 284: _short(1)}
     gray |= {339: _short(kind.sample_formats[0])} if 339 in fields else {}
     plane = {tag: field for tag, field in fields.items() if tag not in (332, 338)} | gray
+    # Where 0 is white, it is so in the first, and an extra channel keeps its values.
+    photometric = {0: _short(kind.photometric if kind.colours == 1 else 1)}
     return [
-        tiff_file(plane, chunks[first : first + count], order=reader.order, big=reader.big)
+        tiff_file(
+            plane | {262: photometric.get(first, _short(1))},
+            chunks[first : first + count],
+            order=reader.order,
+            big=reader.big,
+        )
         for first in range(0, len(chunks), count)
     ]
 

@@ -7,6 +7,7 @@ tags to carry from the old file to the new. ``tiffwriter`` writes them.
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import BinaryIO
 
 from folderdenoise.codecs.headers import HeaderError
 
-# Bytes per value of each field type; what is not listed is skipped.
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# Bytes per value of each field type (129: UTF-8 text of EXIF 3.0); what is not listed is skipped.
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+         129: 1}  # fmt: skip
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 WORDS = {5: 4, 10: 4}  # rationals are pairs of four-byte numbers
 _MOST_BYTES = 1 << 28  # of one field: beyond it the header lies
@@ -31,7 +33,7 @@ CHUNKS = {273: 279, 324: 325}
 # own.
 _OWN_TAGS = frozenset(
     [255, *range(256, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 317, *range(320, 326),
-     *range(326, 329), 330, *range(332, 342), *range(342, 348), *range(512, 522), *range(529, 533), 559,
+     *range(326, 329), 330, 332, 335, *range(338, 343), 346, 347, *range(512, 522), *range(529, 533), 559,
      700, 33723, 34675, 37724, *_POINTERS]
 )  # fmt: skip
 RESOLUTION_TAGS = (282, 283, 296)
@@ -56,8 +58,8 @@ class Field:
 
     @property
     def integers(self) -> tuple[int, ...]:
-        """The numbers of the field, as integers."""
-        return tuple(int(v) for v in self.values)
+        """The numbers of the field, as integers; without what is none."""
+        return tuple(int(v) for v in self.values if math.isfinite(v))
 
 
 Directory = Mapping[int, Field]
@@ -81,11 +83,11 @@ class Reader:
 
     def chunks(self, directory: Directory) -> list[bytes]:
         """The strips or tiles of a page, as stored. Raises HeaderError where they lie outside the file."""
-        for offsets, lengths in CHUNKS.items():
-            if offsets in directory and lengths in directory:
-                places = zip(directory[offsets].integers, directory[lengths].integers, strict=False)
-                return [self._read(offset, length) for offset, length in places]
-        raise HeaderError("it does not say where its pixels are")
+        return [self._read(offset, length) for offset, length in places(directory)]
+
+    def first_chunk(self, directory: Directory) -> bytes:
+        """The first strip or tile of a page, as stored. Raises HeaderError where it lies outside the file."""
+        return next((self._read(offset, length) for offset, length in places(directory)), b"")
 
     def _unpack(self, offset: int, codes: str) -> tuple[int, ...]:
         data = self._read(offset, struct.calcsize(self.order + codes))
@@ -150,6 +152,14 @@ class Reader:
         fields[tag] = Field(kind, data, pointed)
 
 
+def places(directory: Directory) -> list[tuple[int, int]]:
+    """(offset, length) of the strips or tiles of a page. Raises HeaderError where it does not say."""
+    for offsets, lengths in CHUNKS.items():
+        if offsets in directory and lengths in directory:
+            return list(zip(directory[offsets].integers, directory[lengths].integers, strict=False))
+    raise HeaderError("it does not say where its pixels are")
+
+
 def swapped(data: bytes, width: int) -> bytes:
     """The values of ``width`` bytes each in the other byte order."""
     other = bytearray(len(data))
@@ -166,6 +176,15 @@ def carried(directory: Directory) -> dict[int, Field]:
         for tag, field in directory.items()
         if field.directory or not (tag in _OWN_TAGS or tag in RESOLUTION_TAGS or field.kind in (13, 18))
     }
+
+
+def pointing(directory: Directory) -> list[int]:
+    """The tags of unknown meaning that hold places in the file: what stands there is not carried over."""
+    return [
+        tag
+        for tag, field in directory.items()
+        if field.kind in (13, 18) and field.directory is None and tag not in _OWN_TAGS
+    ]
 
 
 def exif_fields(block: bytes) -> Directory:
@@ -193,7 +212,7 @@ def without_thumbnail(block: bytes) -> bytes:
         return block
     changed = bytearray(block)
     changed[link : link + 4] = bytes(4)
-    if 513 in second and 514 in second:
+    if all(tag in second and second[tag].integers for tag in (513, 514)):
         offset, length = second[513].integers[0], second[514].integers[0]
         if offset > following > link and offset + length == len(block):
             del changed[offset:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import struct
@@ -24,6 +25,7 @@ from folderdenoise.codecs import (
 )
 from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, Picture
 
+_RGB_FROM = 90  # the JPEG quality from which on libvips does not subsample chroma in a TIFF
 _PREDICTORS = {1: "none", 2: "horizontal", 3: "float"}
 _CLASSIC_LIMIT = 2**32 - 2**26  # bytes that a classic TIFF can address, less room for its directories
 
@@ -35,8 +37,12 @@ def read(path: Path, limits: Limits) -> ImageFile:
         directories = list(reader.directories())
         notes, total = list[str](), 0.0
         kinds = [tiffpage.PageKind.of(directory) for directory in directories]
+        _refuse_hidden(path, reader, directories, kinds)
         full = [i for i, kind in enumerate(kinds) if not kind.reduced]
         if not full:
+            problem = next((kind.problem() for kind in kinds if kind.raw_camera), None)
+            if problem:
+                raise vips.unsupported(path, f"it is {problem[0]}", problem[1])
             raise headers.HeaderError("it holds no picture")
         if len(full) < len(kinds):
             notes.append(tiffpage.OVERVIEWS_NOTE)
@@ -48,14 +54,16 @@ def read(path: Path, limits: Limits) -> ImageFile:
             total += kinds[i].width * kinds[i].height / 1e6
         vips.guard(path, kinds[full[0]].width, kinds[full[0]].height, total, limits.megapixels, len(full))
         pages = [_page(path, reader, directories[i], kinds[i], limits, i) for i in full]
+        encodings = [_encoding(reader, directories[i], kinds[i], notes) for i in full if not kinds[i].bilevel]
+    if any(replace(encoding, bit_depth=encodings[0].bit_depth) != encodings[0] for encoding in encodings):
+        notes.append("all pages are stored with the compression of the first")
     for i in full:
         notes += [note for note in kinds[i].notes() if note not in notes]
+        if numbers := tiff.pointing(directories[i]):
+            notes.append(f"tags that point into the file ({', '.join(map(str, numbers))}) were dropped")
     for page in pages:
         if page.scale and (page.scale.black, page.scale.white) != (0, 1):
             notes.append(f"its values were taken from {page.scale.black:g} (black) to {page.scale.white:g} (white)")
-    encodings = [_encoding(kinds[i], reader.big) for i in full if not kinds[i].bilevel]
-    if any(encoding != encodings[0] for encoding in encodings):
-        notes.append("all pages are stored with the compression of the first")
     encoding = (
         encodings[0] if encodings else Encoding("tiff", 1, compression="deflate", predictor="none", bigtiff=reader.big)
     )
@@ -77,7 +85,7 @@ def _page(
     strictness = "warning" if kind.tile else "error"
     if not recode.needed(kind):
         page = decoding.decode(path, "tiffload", metadata, limits, page=index, fail_on=strictness)
-        return replace(scale.read(path, page, limits.scratch), bilevel=kind.bilevel)
+        return _told(scale.read(path, page, limits.scratch), kind)
     try:
         files = recode.readable(reader, directory, kind)  # libvips looks into them until the picture is there
         planes = [vips.opened(path, "tiffload", data, fail_on=strictness) for data in files]
@@ -88,9 +96,39 @@ def _page(
         page = vips.picture(path, image, metadata, limits.scratch)
     except vips.Error as error:
         raise vips.damaged(path, vips.reason(error)) from error
-    return scale.read(
-        path, replace(page, pixels=page.pixels.view(np.float16)) if kind.is_half else page, limits.scratch
+    page = replace(page, pixels=page.pixels.view(np.float16)) if kind.is_half else page
+    return _told(scale.read(path, page, limits.scratch), kind)
+
+
+def _told(page: Picture, kind: tiffpage.PageKind) -> Picture:
+    """The page with what only its tags say."""
+    return replace(
+        page,
+        bilevel=kind.bilevel,
+        bit_depth=_depth(kind),
+        white_is_zero=kind.white_is_zero,
+        unnamed_channel=page.alpha is not None and kind.unnamed_channel,
     )
+
+
+def _depth(kind: tiffpage.PageKind) -> int:
+    return 1 if kind.bilevel else max(kind.bits[0], 8)
+
+
+def _refuse_hidden(
+    path: Path, reader: tiff.Reader, directories: list[tiff.Directory], kinds: list[tiffpage.PageKind]
+) -> None:
+    """Raise UnsupportedImageError for pictures that are no pages: they would be lost."""
+    if directories and (count := tiffpage.further_images(directories[0], len(directories), path.stat().st_size)):
+        what = f"it is a stack with {count} more images than it has pages for (ImageJ and MetaMorph write such)"
+        raise vips.unsupported(path, what, "save it as a TIFF with a page for each image first")
+    for directory, kind in zip(directories, kinds, strict=True):
+        for offset in directory[330].integers if kind.copies and not kind.raw_camera else ():
+            with contextlib.suppress(headers.HeaderError):
+                inner = tiffpage.PageKind.of(reader.directory(offset)[0])
+                if inner.width * inner.height >= kind.width * kind.height or (kind.reduced and not inner.reduced):
+                    what = "it has a picture inside another's directory (SubIFD) that is no smaller copy of that"
+                    raise vips.unsupported(path, what, "save that picture as a TIFF of its own first")
 
 
 def _carried(directory: tiff.Directory) -> dict[int, tiff.Field]:
@@ -100,22 +138,30 @@ def _carried(directory: tiff.Directory) -> dict[int, tiff.Field]:
     return fields
 
 
-def _encoding(kind: tiffpage.PageKind, big: bool) -> Encoding:
+def _encoding(reader: tiff.Reader, directory: tiff.Directory, kind: tiffpage.PageKind, notes: list[str]) -> Encoding:
     compression = tiffpage.COMPRESSIONS[kind.compression]
     quality, subsampling = None, None
-    if compression == "jpeg":
-        subsampling = "4:4:4" if kind.photometric == 2 else None
-        quality = jpegheader.jpeg_tables_quality(kind.jpeg_tables) if kind.jpeg_tables else decoding.LOSSY_QUALITY
+    if compression == "jpeg" and not kind.keeps_jpeg:
+        compression = "deflate"
+    elif compression == "jpeg":
+        quality = jpegheader.tables_quality(kind.jpeg_tables, reader.first_chunk(directory))
+        if quality is None:
+            quality = decoding.LOSSY_QUALITY
+            notes.append(decoding.NO_QUALITY)
+        if kind.colours == 3:
+            subsampling = "4:2:0" if kind.keeps_ycbcr and quality < _RGB_FROM else "4:4:4"
+            if kind.photometric == 6 and subsampling == "4:4:4":
+                notes.append("its YCbCr colours were stored as RGB")
     return Encoding(
         "tiff",
-        max(kind.bits[0], 8),
+        _depth(kind),
         quality,
         subsampling,
         lossless=compression != "jpeg",
         compression=compression,
         predictor=_PREDICTORS.get(kind.predictor, "none"),
         tile=kind.tile,
-        bigtiff=big,
+        bigtiff=reader.big,
         premultiplied=kind.premultiplied,
     )
 
@@ -150,6 +196,10 @@ def _tags(page: Picture) -> dict[int, tiff.Field]:
         tags[33723] = tiff.Field(7, metadata.iptc)
     if page.scale and page.scale.dtype == "float16":
         tags[339] = tiff.Field(3, struct.pack("<H", 3) * page.pixels.shape[2])
+    if page.white_is_zero:
+        tags[262] = tiff.Field(3, struct.pack("<H", 0))
+    if page.unnamed_channel:
+        tags[338] = tiff.Field(3, struct.pack("<H", 0))
     return {**tags, **tiffpage.resolution_fields(metadata.resolution, metadata.resolution_unit)}
 
 
@@ -167,7 +217,7 @@ def _options(page: Picture, encoding: Encoding, big: bool) -> dict[str, object]:
         )
     if compression == "jpeg":
         options |= {"Q": encoding.quality, "rgbjpeg": encoding.subsampling == "4:4:4"}
-        if page.alpha is not None or page.pixels.dtype != np.uint8 or page.pixels.shape[2] == 4:
+        if page.alpha is not None or page.pixels.dtype != np.uint8:
             options = {"compression": "deflate", "bigtiff": big}
     if encoding.tile:
         options |= {"tile": True, "tile_width": encoding.tile[0], "tile_height": encoding.tile[1]}

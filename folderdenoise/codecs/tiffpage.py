@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from dataclasses import dataclass
 
-from folderdenoise.codecs.tiff import Directory, Field, swapped
+from folderdenoise.codecs.tiff import Directory, Field, places, swapped
 
 _RGB_FIRST = "convert it to 8- or 16-bit RGB or grayscale first"
 COMPRESSIONS = {
@@ -21,6 +23,7 @@ COMPRESSIONS = {
 """TIFF compression numbers that can be read and written -> names, libvips' where it has one."""
 OVERVIEWS_NOTE = "smaller copies of the picture (overviews, thumbnails) were dropped"
 BILEVEL_NOTE = "bilevel (black and white only), where there is no noise to remove: copied as it is"
+_LONGEST_DESCRIPTION = 1 << 16  # bytes that are looked through
 _SAMPLES = {(1, 2), (1, 4), (1, 8), (1, 16), (2, 8), (2, 16), (3, 16), (3, 32), (4, 8), (4, 16)}
 """Kinds of samples (TIFF's SampleFormat, bits) that can be denoised."""
 _KNOWN = {6: "old-style JPEG", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
@@ -52,7 +55,9 @@ class PageKind:
     layers: bool
     copies: bool
     ink_set: int
+    subsampling: tuple[int, ...]
     jpeg_tables: bytes
+    depth: int
 
     @staticmethod
     def of(directory: Directory) -> PageKind:
@@ -82,6 +87,8 @@ class PageKind:
             layers=37724 in directory,
             copies=330 in directory,
             ink_set=numbers(332, 1)[0],
+            subsampling=numbers(530, 2, 2),
+            depth=numbers(32997, 1)[0],
             jpeg_tables=directory[347].data if 347 in directory else b"",
         )
 
@@ -106,6 +113,26 @@ class PageKind:
         return self.bits == (1,)
 
     @property
+    def white_is_zero(self) -> bool:
+        """Gray with 0 for white, to be stored so again."""
+        return self.photometric == 0 and not self.bilevel and not self.premultiplied
+
+    @property
+    def unnamed_channel(self) -> bool:
+        """The channel behind the colours is not said to be alpha (ExtraSamples 0, or missing)."""
+        return self.extra[:1] not in ((1,), (2,))
+
+    @property
+    def keeps_jpeg(self) -> bool:
+        """Compressed as JPEG, of a kind that can be written so again."""
+        return self.compression == 7 and self.channels == self.colours and self.bits[0] == 8
+
+    @property
+    def keeps_ycbcr(self) -> bool:
+        """Of JPEG's YCbCr with chroma halved both ways, which libvips writes below a quality of 90."""
+        return self.photometric == 6 and self.subsampling == (2, 2)
+
+    @property
     def is_half(self) -> bool:
         """Of 16-bit floats."""
         return self.sample_formats[0] == 3 and self.bits[0] == 16
@@ -117,6 +144,8 @@ class PageKind:
         if self.raw_camera or self.photometric in _COLOURS:
             what = "raw camera data" if self.raw_camera else _COLOURS[self.photometric]
             return what, "develop it to 16-bit RGB first" if what == "raw camera data" else _RGB_FIRST
+        if self.depth > 1:
+            return "a volume (tiles with a depth)", "save it with a page for each layer first"
         if self.mask:
             return "a transparency mask", "save the picture with an alpha channel first"
         if self.bilevel and self.photometric in (0, 1, 3):
@@ -155,6 +184,10 @@ class PageKind:
             notes.append(f"stored with 8 bits a sample in place of {self.bits[0]}")
         if self.photometric == 6 and self.compression != 7:
             notes.append("its YCbCr colours were stored as RGB")
+        if self.compression == 7 and not self.keeps_jpeg:
+            notes.append("its JPEG compression, which would lose its extra channel, was replaced by Deflate")
+        if self.photometric == 0 and self.premultiplied:
+            notes.append("its gray values, of which 0 is white, were stored with 0 for black")
         if self.planar:
             notes.append("its separate colour planes were stored interleaved")
         if self.copies:
@@ -162,6 +195,29 @@ class PageKind:
         if self.layers:
             notes.append("its Photoshop layers were dropped")
         return notes
+
+
+def further_images(directory: Directory, pages: int, file_size: int) -> int:
+    """How many images stand behind the first one of a file that has no pages for them: ImageJ's stacks beyond 4 GiB,
+    tifffile's with ``truncate``, MetaMorph's. ``pages`` are those of the file, and ``directory`` is that of the first.
+
+    A description that has outlived its stack (after the pages were parted) counts only where there are bytes for it.
+    """
+    kind = PageKind.of(directory)
+    text = directory[270].data[:_LONGEST_DESCRIPTION] if 270 in directory else b""
+    count = 1
+    if found := re.match(rb"ImageJ=.*?\simages=(\d{1,9})\s", text, re.DOTALL):
+        count = int(found[1])
+    elif found := re.match(rb'\{"shape": \[([\d, ]+)\].*"truncated": true', text):
+        samples = math.prod(int(side) for side in re.findall(rb"\d{1,9}", found[1]))
+        count = samples // max(1, kind.width * kind.height * kind.channels)
+    elif 33629 in directory:  # MetaMorph: six numbers an image, told as rationals
+        count = len(directory[33629].data) // 8
+    if count <= pages or kind.compression != 1:
+        return 0
+    start = min((offset for offset, _ in places(directory)), default=0)
+    size = (kind.width * sum(kind.bits) + 7) // 8 * kind.height
+    return count - pages if start + count * size <= file_size else 0
 
 
 def orientation(directory: Directory) -> int:

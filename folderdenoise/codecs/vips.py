@@ -193,6 +193,8 @@ def lazy(image: Picture) -> Any:
         vips = vips.cast("double").linear(kept.white - kept.black, kept.black)
         vips = vips.rint() if kept.dtype.startswith("int") else vips
         vips = vips.clamp(min=float(limits.min), max=float(limits.max)).cast(_FORMATS[kept.dtype])
+    if image.white_is_zero and pixels.dtype.kind == "u":
+        vips = vips.invert()
     if alpha is not None:
         vips = vips.bandjoin(_array(alpha))
     meaning = {1: "b-w", 3: "srgb"} if pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
