@@ -131,8 +131,8 @@ def compare(pair: Pair, max_megapixels: float = 2000.0) -> list[Compared]:
     try:
         if pair.image is None or pair.reference is None:
             raise UnreadableImageError(pair.why)
-        with tempfile.TemporaryDirectory() as folder, Scratch(Path(folder)) as scratch:
-            return _scored(pair.name, *_read(pair.image, pair.reference, max_megapixels, scratch))
+        scratch = Scratch(Path(tempfile.gettempdir()))
+        return _scored(pair.name, *_read(pair.image, pair.reference, max_megapixels, scratch))
     except FolderDenoiseError as error:
         message = str(error)
         # The room that compares pixels does not know whose they are.

@@ -113,6 +113,10 @@ class Denoiser:
         """
         self._graphs.get(self._cards[channels], self._graphs.precision_for(np.dtype(np.uint8)))
 
+    def check_precision(self) -> None:
+        """Raise UsageError if the processor lacks the precision asked for: once, and not of each image."""
+        self._graphs.check_precision()
+
     def check_strength(self, strength: float) -> None:
         """Raise UsageError if one of the models does not take ``strength``."""
         for card in self._cards.values():

@@ -71,6 +71,11 @@ class Graphs:
             return "f32"
         raise UsageError("This processor has no bf16 arithmetic. Use precision auto or f32.")
 
+    def check_precision(self) -> None:
+        """Raise UsageError when the processor lacks what was asked for."""
+        if self._precision == "bf16":
+            self.precision_for(np.dtype(np.uint8))
+
     def get(self, card: ModelCard, precision: str) -> AnyGraph:
         """The graph of ``card``. Raises ModelError when it is missing, damaged or not of the form its card states."""
         with self._lock:

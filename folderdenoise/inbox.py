@@ -59,7 +59,7 @@ class Inbox:
         self._rest: dict[str, Signature] = {}
         self._under_way: dict[str, Signature] = {}
         self._told: set[str] = set()
-        self._next_rescan = self._soonest_rescan = 0.0
+        self._next_rescan = self._soonest_rescan = self._next_worry = 0.0
         self._is_well = True
         self._is_loss_told = False
         self._health = Health(habits.health, self._facts, listener.warned)
@@ -133,9 +133,14 @@ class Inbox:
             self._is_loss_told = True
         if time.monotonic() >= self._next_rescan:
             self._rescan()
-        for name in self._settler.restless(time.monotonic()):
-            self.report.left += 1
-            self._listener.warned(f"{self._order.source / name}: has not stopped changing for a long time. Waiting on.")
+        now = time.monotonic()
+        if now >= self._next_worry:
+            # Not whenever a file is taken: all that wait are looked at, 200,000 perhaps.
+            self._next_worry = now + self._habits.settle
+            for name in self._settler.restless(now):
+                self.report.left += 1
+                path = self._order.source / name
+                self._listener.warned(f"{path}: has not stopped changing for a long time. Waiting on.")
 
     def _look_at(self, path: Path) -> None:
         if found := self._tree.find(path):

@@ -26,7 +26,7 @@ from .pages import Measure
 from .publish import remove_leftovers
 from .resources import Resources, Room
 from .resume import Failed, Resume
-from .table import Record, Row
+from .table import Record, Row, from_cell
 from .tree import METRICS_NAME
 
 INTERRUPTED = 130
@@ -168,14 +168,13 @@ def run(
         report = Report(skipped=len(made.skipped))
         if ledger:
             ledger.touch(resume.touched)
+            ledger.forget(listed_again(order, made, ledger.records))
         if not made.tasks and not made.unreadable:
             listener.started(made)
             listener.finished(report, False)
             return 0
-        given = resources_for(order, len(made.tasks))
-        denoiser = denoiser_for(order, given)
-        resources.bound_pools(given)
         check_models(denoiser, listener)
+        work = work or work_here(order, len(made.tasks), listener, go)
         if not is_taken:
             stack.enter_context(taken(order, f"folderdenoise run {order.source}"))
             if table.exists():
@@ -189,22 +188,35 @@ def run(
             row = Row(file=relative, status="failed", notes=f"{unreadable.path}: {unreadable.reason}")
             record(Outcome(Task(unreadable.path, relative, order.out / relative), (row,)))
         try:
-            if work is not None:
-                work(made.tasks, record, stop)
-            else:
-                batch.run_batch(
-                    made.tasks,
-                    denoiser,
-                    settings_for(order, given),
-                    record,
-                    jobs=given.jobs,
-                    room=Room(given.memory),
-                    stop=stop,
-                    go=go,
-                )
+            work(made.tasks, record, stop)
         finally:
             listener.finished(report, stop.is_set())
         return INTERRUPTED if stop.is_set() else report.exit_code
+
+
+def work_here(order: Order, files: int, listener: Listener, go: threading.Event | None) -> Work:
+    """What does the ``files`` files of an order in this process, with what the machine has to give.
+
+    Raises UsageError where it has too little, or not what was asked for.
+    """
+    given = resources_for(order, files)
+    denoiser = denoiser_for(order, given)
+    resources.bound_pools(given)
+    check_device(denoiser, listener)
+
+    def work(tasks: Sequence[Task], record: Recorder, stop: Stop) -> None:
+        batch.run_batch(
+            tasks,
+            denoiser,
+            settings_for(order, given),
+            record,
+            jobs=given.jobs,
+            room=Room(given.memory),
+            stop=stop,
+            go=go,
+        )
+
+    return work
 
 
 def denoiser_for(order: Order, given: Resources | None = None) -> Denoiser:
@@ -231,6 +243,11 @@ def check_models(denoiser: Denoiser, listener: Listener) -> None:
         zoo.read_graph(card)
         if card.domain != "photographs":
             listener.warned(f"{card.name} is made for {card.domain}, not for photographs or scans.")
+
+
+def check_device(denoiser: Denoiser, listener: Listener) -> None:
+    """Raise UsageError where this processor lacks the precision asked for, and warn of a device that is not there."""
+    denoiser.check_precision()
     if note := denoiser.device_note:
         listener.warned(note)
 
@@ -244,9 +261,23 @@ def resume_for(
 ) -> Resume:
     """What is already done of an order, going by the ``records`` of its table."""
     settings = order.settings
-    models = {channels: denoiser.card_for(channels).sha256 for channels in (1, 3)}
+    models = {channels: denoiser.card_for(channels).sha256 for channels in (1, 3, 4)}
     failed = Failed.ONLY if selection.retry_failed and failed is Failed.AGAIN else failed
     return Resume(records, settings.strength, settings.text, models, failed, selection.overwrite)
+
+
+def listed_again(order: Order, made: Plan, records: Mapping[str, Record]) -> set[str]:
+    """Of which folders the table says, by their cells, that they cannot be listed, although they can by now."""
+    refused = {unreadable.path for unreadable in made.unreadable}
+    return {
+        key
+        for key, record in records.items()
+        if record.status == "failed"
+        and record.source_bytes is None
+        and (folder := order.source / from_cell(key)).is_dir()
+        and folder not in refused
+        and os.access(folder, os.R_OK | os.X_OK)
+    }
 
 
 def recorder(ledger: Ledger, report: Report, listener: Listener) -> Recorder:

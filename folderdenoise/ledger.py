@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +60,7 @@ def _scan(path: Path) -> _Scan:
         return scan
     except OSError as error:
         raise OutputError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, LookupError, csv.Error) as error:
         raise OutputError(f"{path}: is damaged ({error}). Move it away; --overwrite then does all again.") from error
 
 
@@ -104,6 +105,11 @@ class Ledger:
         if mtimes:
             self._rewrite(mtimes)
 
+    def forget(self, keys: Collection[str]) -> None:
+        """Drop the rows of these files, named by their cells."""
+        if keys:
+            self._rewrite({}, keys)
+
     def tidy(self) -> None:
         """Leave one set of rows for each file, if some was done again since the last time."""
         if self._stale:
@@ -114,7 +120,7 @@ class Ledger:
         try:
             self.tidy()
         finally:
-            os.close(self._descriptor)
+            self._release()
 
     def __enter__(self) -> Ledger:
         return self
@@ -138,6 +144,35 @@ class Ledger:
             self._write(encode([COLUMNS]))
             sync_folder(self._path.parent)
 
+    def _places(self) -> tuple[list[str], dict[str, tuple[int, int]]]:
+        """The header, with all our columns, and where the newest whole rows of each file are: first byte and length.
+
+        Places in the file, not rows: the table may have hundreds of megabytes.
+        """
+        places = {}
+        with self._path.open("rb") as table:
+            rows = whole_rows(table)
+            data, header = next(rows)
+            position = len(data)
+            for group in groups(rows):
+                if group.is_whole:
+                    places[group.key] = position, len(group.data)
+                position += len(group.data)
+        return [*header, *COLUMNS[len(header) :]], places
+
+    def _reopen(self) -> None:
+        """Open the table if it is not, as it may have come to be written anew."""
+        if self._descriptor == -1:
+            try:
+                self._open()
+            except OSError as error:
+                raise unwritable(self._path, error, self._path.parent) from error
+
+    def _release(self) -> None:
+        if self._descriptor != -1:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def _write(self, data: bytes) -> None:
         before = os.fstat(self._descriptor).st_size
         try:
@@ -160,27 +195,27 @@ class Ledger:
             raise OutputError(f"{self._path}: was removed or replaced during the run. Bring it back and run again.")
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
 
-    def _rewrite(self, mtimes: Mapping[str, int]) -> None:
+    def _rewrite(self, mtimes: Mapping[str, int], without: Collection[str] = ()) -> None:
         """Keep the newest whole rows of each file, in the order in which the files were first met."""
-        # Places in the file, not rows: the table may have hundreds of megabytes.
-        places: dict[str, tuple[int, int]] = {}
-        with self._path.open("rb") as old:
-            rows = whole_rows(old)
-            data, header = next(rows)
-            position = len(data)
-            for group in groups(rows):
-                if group.is_whole:
-                    places[group.key] = position, len(group.data)
-                position += len(group.data)
-        header += COLUMNS[len(header) :]
-        with published(self._path, self._path.parent) as aside, self._path.open("rb") as old, aside.open("wb") as new:
-            new.write(encode([header]))
-            for key, (position, length) in places.items():
-                old.seek(position)
-                data = old.read(length)
-                new.write(_with_mtime(data, mtimes[key]) if key in mtimes else data)
-        os.close(self._descriptor)
-        self._open()
+        try:
+            self._check_place()
+            header, places = self._places()
+            for key in without:
+                places.pop(key, None)
+        except OSError as error:
+            raise unwritable(self._path, error, self._path.parent) from error
+        try:
+            with published(self._path, self._path.parent) as aside:
+                with self._path.open("rb") as old, aside.open("wb") as new:
+                    new.write(encode([header]))
+                    for key, (position, length) in places.items():
+                        old.seek(position)
+                        data = old.read(length)
+                        new.write(_with_mtime(data, mtimes[key]) if key in mtimes else data)
+                # Windows renames nothing over a file that is open.
+                self._release()
+        finally:
+            self._reopen()
         self._stale = 0
         for key in self.records.keys() - places.keys():
             del self.records[key]

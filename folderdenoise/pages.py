@@ -63,26 +63,27 @@ def memory_needed(path: Path, settings: Settings) -> int:
 
 def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> list[Row]:
     """Denoise a file and publish the result: its rows, completed from ``base``. Raises FolderDenoiseError."""
-    with Scratch(task.out, settings.in_memory) as scratch:
-        before = identity(task.source)
-        file = images.read(task.source, max_megapixels=settings.max_megapixels, scratch=scratch)
-        if settings.format is not None:
-            images.refuse_conversion(file, settings.format)
-        reference, complaint = _reference(task, settings, scratch)
-        with _readable(task.source):
-            base = replace(base, source_sha256=sha256_of(task.source))
-        if identity(task.source) != before:
-            raise UnreadableImageError(f"{task.source}: changed while it was read. Run again when it is complete.")
-        base = replace(base, source_bytes=before[0], source_mtime_ns=before[1], bit_depth=file.encoding.bit_depth)
-        pages, rows = [], []
-        for index, page in enumerate(file.pages):
-            result, row = _denoised(page, denoiser, settings, scratch, replace(base, page=index + 1))
-            if reference is not None and index < len(reference.pages):
-                row, note = _compared(row, page, result, reference.pages[index])
-                complaint = note or complaint
-            pages.append(result)
-            rows.append(row)
-        notes = _publish(task, replace(file, pages=tuple(pages)), settings, scratch)
+    scratch = Scratch(task.out, settings.in_memory)
+    before = identity(task.source)
+    file = images.read(task.source, max_megapixels=settings.max_megapixels, scratch=scratch)
+    if settings.format is not None:
+        images.refuse_conversion(file, settings.format)
+    reference, complaint = _reference(task, settings, scratch)
+    with _readable(task.source):
+        base = replace(base, source_sha256=sha256_of(task.source))
+    _check_unchanged(task.source, before)
+    base = replace(base, source_bytes=before[0], source_mtime_ns=before[1], bit_depth=file.encoding.bit_depth)
+    pages, rows = [], []
+    for index, page in enumerate(file.pages):
+        result, row = _denoised(page, denoiser, settings, scratch, replace(base, page=index + 1))
+        if reference is not None and index < len(reference.pages):
+            row, note = _compared(row, page, result, reference.pages[index])
+            complaint = note or complaint
+        pages.append(result)
+        rows.append(row)
+    if reference is not None and len(reference.pages) != len(pages):
+        complaint = complaint or f"the reference has {len(reference.pages)} pages, this file {len(pages)}"
+    notes = _publish(task, replace(file, pages=tuple(pages)), settings, scratch, before)
     text = "; ".join(dict.fromkeys([*notes, *([complaint] if complaint else [])]))
     return [replace(row, output=str(task.output), notes=text) for row in rows]
 
@@ -92,7 +93,7 @@ def _denoised(
 ) -> tuple[images.Picture, Row]:
     """The page as it becomes, and what its row says about it."""
     height, width, channels = page.pixels.shape
-    row = replace(base, width=width, height=height, channels=channels)
+    row = replace(base, width=width, height=height, channels=channels, bit_depth=page.bit_depth or base.bit_depth)
     if page.bilevel:
         return page, row
     pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
@@ -168,12 +169,22 @@ def _denoise_inks(
     return models[0]
 
 
-def _publish(task: Task, file: images.ImageFile, settings: Settings, scratch: Scratch) -> tuple[str, ...]:
-    """Store, check and name the result; the notes about it. A file without any noise to remove is copied."""
+def _publish(
+    task: Task, file: images.ImageFile, settings: Settings, scratch: Scratch, source: tuple[int, int]
+) -> tuple[str, ...]:
+    """Store, check and name the result; the notes about it. A file without any noise to remove is copied.
+
+    ``source`` is the :func:`identity` of the original. That it is gone by now, or cannot be read, must not be taken for
+    an output that cannot be written, which would end the run.
+    """
     stays = settings.format in (None, file.encoding.format)
     with published(task.output, task.out) as temporary:
         if stays and all(page.bilevel for page in file.pages):
-            shutil.copyfile(task.source, temporary)
+            with _readable(task.source):
+                original = task.source.open("rb")
+            with original, temporary.open("wb") as copy:
+                shutil.copyfileobj(original, copy)
+            _check_unchanged(task.source, source)
         else:
             if settings.format is not None:
                 file = images.converted(file, settings.format, settings.quality)
@@ -182,8 +193,7 @@ def _publish(task: Task, file: images.ImageFile, settings: Settings, scratch: Sc
             images.write(file, temporary)
             file = replace(file, notes=(*file.notes, *images.verify(file, temporary, scratch)))
         if settings.keep_times:
-            modified = task.source.stat().st_mtime_ns
-            os.utime(temporary, ns=(modified, modified))
+            os.utime(temporary, ns=(source[1], source[1]))
     return file.notes
 
 
@@ -227,6 +237,11 @@ def identity(path: Path) -> tuple[int, int]:
     with _readable(path):
         status = path.stat()
         return status.st_size, status.st_mtime_ns
+
+
+def _check_unchanged(path: Path, before: tuple[int, int]) -> None:
+    if identity(path) != before:
+        raise UnreadableImageError(f"{path}: changed while it was read. Run again when it is complete.")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ from .tree import METRICS_NAME, TEMPORARY_SUFFIX
 
 _ABANDONED = "abandoned, because the run was interrupted. Run again to go on."
 _PAUSE_SECONDS = 0.1
-_TEMPORARY = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(TEMPORARY_SUFFIX)}")
+# Of a result, and of a scratch file that was given its name by tempfile.
+_TEMPORARY = re.compile(rf"\.([0-9a-f]{{16}}|\w{{8}}){re.escape(TEMPORARY_SUFFIX)}")
 
 
 class Gate:
@@ -69,6 +70,12 @@ class Gate:
             self._temporaries.add(temporary)
         try:
             yield
+        except Exception:
+            # What was half-written has been removed meanwhile: what its writer or reader says of that is no fault of
+            # the file.
+            if not self._is_open:
+                raise AbandonedError(f"{temporary}: {_ABANDONED}") from None
+            raise
         finally:
             with self._lock:
                 self._temporaries.discard(temporary)

@@ -60,13 +60,14 @@ def choose(
     not wait for each other. Fewer, on more threads each, where there are fewer files or where memory is short.
     """
     left = budget(memory) - _BASE_BYTES
-    sides = (tile,) if tile is not None else tuple(core + _SHARED for core in _CORES)
+    sides = _sides(tile)
     # Half for the network, half for the pixels of files.
     side = next((side for side in sides if _tile_bytes(side) <= left // 2), sides[-1])
-    if memory is not None and _tile_bytes(side) > left // 2:
-        least = (_BASE_BYTES + 2 * _tile_bytes(side)) / 2**30
+    if memory is not None and memory < least(tile):
         advice = "a smaller --tile" if tile is not None else "more"
-        raise UsageError(f"--memory {memory / 2**30:.2f} is too little: {least:.2f} is the least here. Give {advice}.")
+        raise UsageError(
+            f"--memory {memory / 2**30:.2f} is too little: {least(tile) / 2**30:.2f} is the least here. Give {advice}."
+        )
     count = threads or machine.cores()
     most = max(1, left // 2 // _tile_bytes(side))
     streams = max(1, min(count, most, jobs or count, count if files is None else files))
@@ -79,6 +80,11 @@ def choose(
         tile=tile if side == sides[0] else side,
         memory=max(left - streams * _tile_bytes(side), 64 << 20),
     )
+
+
+def least(tile: int | None) -> int:
+    """Bytes that a process takes at the least: with one tile at a time, of the side ``tile`` or as small as may be."""
+    return _BASE_BYTES + 2 * _tile_bytes(_sides(tile)[-1])
 
 
 def budget(memory: int | None) -> int:
@@ -95,6 +101,11 @@ def bound_pools(given: Resources) -> None:
     each = max(1, (given.threads or machine.cores()) // given.jobs)
     cv2.setNumThreads(each)
     images.set_threads(each)
+
+
+def _sides(tile: int | None) -> tuple[int, ...]:
+    """The sides that tiles may have, the largest first."""
+    return (tile,) if tile is not None else tuple(core + _SHARED for core in _CORES)
 
 
 def _tile_bytes(side: int) -> int:

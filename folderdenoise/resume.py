@@ -104,7 +104,7 @@ class Resume:
         return (
             record.strength == to_cell(self.strength, "strength")
             and _that_change_pixels(record.settings) == _that_change_pixels(self.settings)
-            and all(self.models[channels] == sha256 for channels, sha256 in record.models)
+            and all(self.models.get(channels) == sha256 for channels, sha256 in record.models)
         )
 
 

@@ -6,15 +6,13 @@ of the process until they are let go: who walks over a large array calls :func:`
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
 import os
-import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -33,23 +31,13 @@ _BLOCK = 16 << 20
 class Scratch:
     """Gives out arrays, the first ``in_memory`` bytes of them in memory, the others in files in ``folder``.
 
-    Leave its ``with`` block only when the arrays are no longer in use: that removes the files. Without ``folder``
-    everything is in memory.
+    The files have no names: each is gone with its array, whatever ends the process. Without ``folder`` everything is in
+    memory.
     """
 
     def __init__(self, folder: Path | None = None, in_memory: int = IN_MEMORY) -> None:
         self._folder = folder
         self._left = in_memory
-        self._files: list[Path] = []
-
-    def __enter__(self) -> Scratch:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for file in self._files:
-            with contextlib.suppress(OSError):  # on Windows while something still looks at it; the name says what it is
-                file.unlink()
-        self._files.clear()
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """An array to be filled. Raises OutputError where the disk has no room for it."""
@@ -58,34 +46,24 @@ class Scratch:
             self._left -= size
             return np.empty(shape, dtype)
         try:
-            path = self._file(self._folder)
-            _reserve(path, size)
+            # On Linux it never has a name, elsewhere for a moment; Windows removes it when the last one lets go.
+            with tempfile.TemporaryFile(dir=self._folder, prefix=".", suffix=TEMPORARY_SUFFIX, buffering=0) as file:
+                _reserve(file, size)
+                return np.memmap(file, np.dtype(dtype), "r+", shape=shape)  # which keeps it open
         except OSError as error:
             raise OutputError(
                 f"{self._folder}: no room for {size / 2**30:.1f} GiB of scratch files for a large image "
                 f"({error.strerror or error}). Free some, or choose another disk with --out."
             ) from error
-        array = np.memmap(path, np.dtype(dtype), "r+", shape=shape)
-        try:
-            path.unlink()  # the map keeps it alive: so it is gone whatever ends the process
-        except OSError:  # Windows
-            self._files.append(path)
-        return array
-
-    def _file(self, folder: Path) -> Path:
-        path = folder / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-        path.touch(exist_ok=False)
-        return path
 
 
-def _reserve(path: Path, size: int) -> None:
+def _reserve(file: IO[bytes], size: int) -> None:
     """Give a file its disk space now: running out of it while writing to mapped memory would end the process."""
-    with path.open("r+b") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        while size > 0:
-            size -= file.write(bytes(min(size, _BLOCK)))
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    while size > 0:
+        size -= file.write(bytes(min(size, _BLOCK)))
 
 
 def root(array: Array) -> np.memmap[Any, Any] | None:

@@ -29,7 +29,12 @@ def put_away(source: Path, relative: str, shelf: Path) -> Path:
         with published(target) as temporary:
             shutil.copyfile(source, temporary)
             shutil.copystat(source, temporary)
-        source.unlink()
+        try:
+            source.unlink()
+        except OSError as stuck:
+            # Else each start of a watch would leave one more copy.
+            target.unlink()
+            raise OutputError(f"{source}: cannot be moved to {target} ({stuck.strerror}). It stays.") from stuck
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from .table import is_header, whole_rows
 METRICS_NAME = "metrics.csv"
 TEMPORARY_SUFFIX = ".folderdenoise-part"
 
+_JUNCTION = 0xA0000003  # stat.IO_REPARSE_TAG_MOUNT_POINT, which there is on Windows only
 _JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin", "__macosx"})
 
 
@@ -100,7 +102,7 @@ class Tree:
         if folder.resolve() in self._excluded:
             return ""
         # They may lead out of the tree, or around in circles.
-        if folder.is_symlink():
+        if folder.is_symlink() or _is_junction(folder):
             return "a symbolic link to a folder: not followed"
         if _has_our_table(folder):
             return f"results of this tool (its {METRICS_NAME} is there). Name the folder itself to denoise them again"
@@ -123,6 +125,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a symbolic link to itself: opening it says so
         return False
+
+
+def _is_junction(folder: Path) -> bool:
+    """Whether it is Windows' other kind of link to a folder. (Path.is_junction is there since Python 3.12.)"""
+    with contextlib.suppress(OSError):
+        return getattr(folder.lstat(), "st_reparse_tag", 0) == _JUNCTION
+    return False
 
 
 def is_junk(name: str) -> bool:

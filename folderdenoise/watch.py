@@ -32,6 +32,7 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
     _check(order, habits)
     resources.bound_pools(given)
     job.check_models(denoiser, listener)
+    job.check_device(denoiser, listener)
     table = order.out / METRICS_NAME
     failed = Failed.AGAIN if selection.retry_failed else Failed.LEAVE
     with contextlib.ExitStack() as stack:

@@ -16,8 +16,9 @@ from PIL import Image
 from folderdenoise import evidence, pages
 from folderdenoise.batch import Outcome, Settings, process_file, run_batch
 from folderdenoise.engine import Denoiser
-from folderdenoise.errors import ModelError, OutputError
+from folderdenoise.errors import AbandonedError, ModelError, OutputError
 from folderdenoise.folder import Task
+from folderdenoise.publish import Gate
 
 from . import models, pictures
 
@@ -127,6 +128,18 @@ def test_scores_against_a_reference_are_those_of_an_independent_computation(tmp_
 
 
 @pytest.mark.usefixtures("zoo_dir")
+def test_pages_that_the_reference_lacks_are_noted(tmp_path: Path) -> None:
+    task = _task(tmp_path, "a.tif", reference=tmp_path / "clean.tif")
+    task.source.parent.mkdir()
+    page = Image.fromarray(pictures.scene())
+    page.save(task.source, save_all=True, append_images=[page])
+    page.save(tmp_path / "clean.tif")
+    outcome = process_file(task, Denoiser(), Settings())
+    assert [row.psnr is None for row in outcome.rows] == [False, True]
+    assert "the reference has 1 pages, this file 2" in outcome.notes
+
+
+@pytest.mark.usefixtures("zoo_dir")
 @pytest.mark.parametrize("fault", ["missing", "corrupt", "size"])
 def test_a_bad_reference_is_noted_and_the_file_done_all_the_same(tmp_path: Path, fault: str) -> None:
     reference = tmp_path / "clean" / "a.png"
@@ -199,6 +212,48 @@ def test_a_file_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatch:
     assert outcome.status == "failed"
     assert "changed while it was read" in outcome.notes
     assert not task.output.exists()
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_a_file_that_is_being_stored_when_its_run_ends_is_abandoned_and_did_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _task(tmp_path)
+    pictures.save(task.source, pictures.scene())
+    gate = Gate()
+    verify = pages.images.verify
+
+    def verify_too_late(*given: Any) -> object:
+        gate.close()
+        return verify(*given)
+
+    monkeypatch.setattr(pages.images, "verify", verify_too_late)
+    with gate.enter(), pytest.raises(AbandonedError, match=r"a\.png: abandoned"):
+        process_file(task, Denoiser(), Settings())
+    assert list(task.out.iterdir()) == []
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_a_source_that_is_gone_by_the_time_its_result_is_stored_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the time of the result that of the original as it was read counts; one to be copied is a failed row."""
+    shades, bilevel = _task(tmp_path), _task(tmp_path, "b.tif")
+    pictures.save(shades.source, pictures.scene())
+    Image.fromarray(pictures.scene(192, 256, 1) > 128).save(bilevel.source)
+    stamp = shades.source.stat().st_mtime_ns
+    published = pages.published
+
+    def remove_first(output: Path, below: Path) -> object:
+        (tmp_path / "in" / output.name).unlink()
+        return published(output, below)
+
+    monkeypatch.setattr(pages, "published", remove_first)
+    outcomes = [process_file(task, Denoiser(), Settings(keep_times=True)) for task in (shades, bilevel)]
+    assert [outcome.status for outcome in outcomes] == ["done", "failed"]
+    assert shades.output.stat().st_mtime_ns == stamp
+    assert f"{bilevel.source}: cannot be opened" in outcomes[1].notes
+    assert [path.name for path in shades.out.iterdir()] == ["a.png"]
 
 
 @pytest.mark.usefixtures("zoo_dir")

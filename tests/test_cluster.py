@@ -18,10 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 from distributed import Client, LocalCluster
 
+from folderdenoise import machine, resources
 from folderdenoise.cli import main
-from folderdenoise.cluster import chunks, health
+from folderdenoise.cluster import chunks, connect, health
 from folderdenoise.cluster.errand import LocalFile, Piece
 from folderdenoise.folder import Task
+from folderdenoise.job import Order
 from folderdenoise.table import read
 
 from . import models, pictures
@@ -250,8 +252,6 @@ def test_a_cluster_without_workers_is_given_up(
 
 
 def test_an_address_where_nobody_answers_is_wrong_usage(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from folderdenoise.cluster import connect
-
     monkeypatch.setattr(connect, "CONNECT_SECONDS", 0.5)
     result = run(scans, "--cluster", "tcp://127.0.0.1:9")
     assert result.exit_code == 2
@@ -310,6 +310,33 @@ def test_the_extra_is_named_where_it_is_missing(scans: Path, monkeypatch: pytest
     result = run(scans, "--cluster", "local")
     assert result.exit_code == 2
     assert "pip install 'folderdenoise[cluster]'" in result.stderr
+
+
+def test_the_workers_memory_is_not_the_clients(scans: Path, address: str, tmp_path: Path) -> None:
+    """Nor are its devices: who starts the workers says what they have."""
+    result = run(scans, "--out", tmp_path / "out", "--cluster", address, "--memory", "0.1", "--device", "cuda")
+    assert result.exit_code == 0, result.output
+    notes = [line for line in result.stderr.splitlines() if "computing on the processor" in line]
+    assert all("worker tcp://" in note for note in notes)
+    assert 1 <= len(notes) <= 2
+
+
+def test_too_little_memory_for_one_worker_is_said_before_anything_is_done(scans: Path, tmp_path: Path) -> None:
+    result = run(scans, "--out", tmp_path / "out", "--cluster", "local", "--memory", "0.1")
+    assert result.exit_code == 2
+    assert "--memory 0.10 is too little" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("free", [1, 4, 16, 1000])
+def test_a_machine_has_as_many_workers_as_it_has_memory_for(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """None of them says that its part is too little."""
+    monkeypatch.setattr(machine, "cores", lambda: 64)
+    monkeypatch.setattr(machine, "free_memory", lambda: free * 2**30)
+    order = Order(Path("in"), Path("out"))
+    workers = connect.workers_for(order, 200_000)
+    assert workers == {1: 1, 4: 3, 16: 14, 1000: 64}[free]
+    assert resources.choose(threads=1, jobs=1, memory=connect.memory_for(order, workers)).streams == 1
 
 
 def test_chunks_suit_the_files_and_the_workers() -> None:

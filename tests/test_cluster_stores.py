@@ -8,6 +8,7 @@ import io
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from folderdenoise.cluster import mirror, stores
+from folderdenoise.cluster import mirror, remote_lock, stores
 from folderdenoise.cluster.places import place
 from folderdenoise.cluster.remote_lock import RemoteLock
+from folderdenoise.cluster.remote_plan import RemoteResume, check_places, make_plan
 from folderdenoise.cluster.stores import Store
-from folderdenoise.errors import OutputError, UnreadableImageError, UsageError
+from folderdenoise.errors import OutputBusyError, OutputError, UnreadableImageError, UsageError
+from folderdenoise.folder import Selection
 from folderdenoise.ledger import Ledger
 
 from . import models, pictures
@@ -277,8 +280,65 @@ class TestLock:
             text = json.loads(path.read_text())
         assert not path.exists()
         path.write_text(json.dumps(text | changes))
-        with contextlib.nullcontext() if is_free else pytest.raises(OutputError, match="another folderdenoise"):
-            RemoteLock(store, "y").__enter__()
+        expected = contextlib.nullcontext() if is_free else pytest.raises(OutputError, match="another folderdenoise")
+        with expected, RemoteLock(store, "y"):
+            pass
+
+    def test_it_is_renewed_whatever_the_run_is_at(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(remote_lock, "RENEW_SECONDS", 0.01)
+        renewed = threading.Event()
+        publish, written = Store.publish, list[str]()
+
+        def count(self: Store, local: Path, relative: str) -> None:
+            publish(self, local, relative)
+            written.append(relative)
+            if len(written) == 3:
+                renewed.set()
+
+        monkeypatch.setattr(Store, "publish", count)
+        with RemoteLock(Store(f"file://{tmp_path.as_posix()}"), "x") as lock:
+            assert renewed.wait(10)
+            lock.tick()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_that_was_taken_for_dead_ends_and_leaves_the_lock_of_the_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(remote_lock, "RENEW_SECONDS", 0.01)
+        path = tmp_path / ".folderdenoise-lock"
+        with RemoteLock(Store(f"file://{tmp_path.as_posix()}"), "x") as lock:
+            another = path.read_text().replace('"x"', '"another run"')
+            while lock._renewing.is_alive():  # which may just have been about to write
+                path.write_text(another)
+                lock._renewing.join(0.1)
+            with pytest.raises(OutputBusyError, match="has begun to write there"):
+                lock.tick()
+        assert "another run" in path.read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+class TestPlaces:
+    def test_results_never_replace_originals_however_the_places_are_spelt(self, tmp_path: Path) -> None:
+        (tmp_path / "in" / "sub").mkdir(parents=True)
+        (tmp_path / "link").symlink_to(tmp_path / "in")
+        here = f"file://{tmp_path.as_posix()}"
+        for source, out in [("in", "in"), ("in/sub", "in"), ("in", "link"), ("link/sub", "in"), ("x/../in", "in")]:
+            with pytest.raises(UsageError, match="originals are never overwritten"):
+                check_places(Store(f"{here}/{source}"), Store(f"{here}/{out}"))
+        check_places(Store(f"{here}/in"), Store(f"{here}/in/sub"))
+        check_places(Store(f"{here}/in"), Store(f"{here}/in2"))
+        check_places(Store("memory://box/in"), Store(f"{here}/in"))
+        with pytest.raises(UsageError, match="originals are never overwritten"):
+            check_places(Store("memory://box/in"), Store("memory://box"))
+
+    def test_results_inside_the_input_are_no_input_however_they_are_spelt(self, tmp_path: Path) -> None:
+        for name in ("in/a.png", "in/out/a.png"):
+            pictures.save(tmp_path / name, pictures.scene(20, 20))
+        (tmp_path / "link").symlink_to(tmp_path / "in")
+        source, out = (Store(f"file://{(tmp_path / name).as_posix()}") for name in ("in", "link/out"))
+        resume = RemoteResume(None, 1.0, "", {}, source=source)
+        plan = make_plan(source, out, Selection(), None, None, resume)
+        assert [task.relative for task in plan.tasks] == ["a.png"]
 
 
 class TestStore:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,6 +156,21 @@ def _link(target: Path, link: Path) -> None:
         link.symlink_to(target, target_is_directory=target.is_dir())
     except OSError:
         pytest.skip("this system does not let us make symbolic links")
+
+
+def test_windows_junctions_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are folders to all that look, and no symbolic links."""
+    _touch(tmp_path / "in", "a.png", "sub/b.png", "loop/c.png")
+    lstat = Path.lstat
+
+    def windows(self: Path) -> object:
+        tag = 0xA0000003 if self.name == "loop" else 0
+        return SimpleNamespace(st_mode=lstat(self).st_mode, st_reparse_tag=tag)
+
+    monkeypatch.setattr(Path, "lstat", windows)
+    plan = make_plan(tmp_path / "in", tmp_path / "out", Selection())
+    assert [task.relative for task in plan.tasks] == ["a.png", "sub/b.png"]
+    assert [(skipped.path.name, "not followed" in skipped.reason) for skipped in plan.skipped] == [("loop", True)]
 
 
 @pytest.mark.parametrize("where", ["same", "dotted", "link", "below link"])

@@ -8,6 +8,7 @@ import math
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,6 +203,64 @@ def test_rows_do_not_go_into_a_table_that_was_removed(tmp_path: Path, what: str)
             path.parent.rmdir()
         with pytest.raises(OutputError, match=r"metrics\.csv: was removed" if what == "table" else "folder is gone"):
             table.append([Row(file="b.png")])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="removes a file that is open")
+def test_a_table_that_was_removed_is_not_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    table = Ledger(path)
+    for _ in range(2):
+        table.append([Row(file="a.png"), Row(file="a.png", page=2)])
+    path.unlink()
+    with pytest.raises(OutputError, match=r"metrics\.csv: was removed"):
+        table.touch({"a.png": 1})
+    table.close()
+
+
+def test_no_table_is_renamed_over_one_that_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not do that."""
+    path = tmp_path / "metrics.csv"
+    replace = Path.replace
+    replaced = []
+
+    def rename(self: Path, target: Path) -> Path:
+        assert str(target) not in {file.path for file in psutil.Process().open_files()}
+        replaced.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", rename)
+    with Ledger(path) as table:
+        table.append([Row(file="a.png", notes="old")])
+        table.append([Row(file="a.png", notes="new")])
+        table.append([Row(file="b.png")])
+    assert replaced == [path]
+    assert [(row["file"], row["notes"]) for row in read(path)] == [("a.png", "new"), ("b.png", "")]
+
+
+def test_rows_go_on_where_the_table_could_not_be_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "another program looks at it")
+
+    path = tmp_path / "metrics.csv"
+    with Ledger(path) as table:
+        table.append([Row(file="a.png", notes="old")])
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refuse)
+            with pytest.raises(OutputError, match="another program"):
+                table.append([Row(file="a.png", notes="new")])
+        table.append([Row(file="b.png")])
+    assert [(row["file"], row["notes"]) for row in read(path)] == [("a.png", "new"), ("b.png", "")]
+
+
+@pytest.mark.parametrize("line", ["a.png,1,done\n", "a.png,one\n", "\n", f'a.png,1,done,{"x" * 200_000},""\n'])
+def test_a_table_that_was_damaged_by_hand_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.csv"
+    with Ledger(path) as table:
+        table.append([Row(file="b.png")])
+    with path.open("a") as file:
+        file.write(line)
+    with pytest.raises(OutputError, match=r"metrics\.csv: is damaged.*Move it away"):
+        read_records(path)
 
 
 def test_a_new_modification_time_of_the_same_content_is_noted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from folderdenoise import engine, machine, pages
+from folderdenoise import engine, graphs, machine, pages
 from folderdenoise.batch import run_batch
 from folderdenoise.cli import main
 from folderdenoise.engine import Denoiser
@@ -111,6 +111,34 @@ class TestMachine:
         (groups / "inner" / "memory.current").write_text(f"{14 << 20}\n")
         assert before > 50 << 20
         assert machine.free_memory() == 50 << 20
+
+    def test_what_a_container_keeps_of_files_it_has_read_is_free(self, groups: Path) -> None:
+        (groups / "memory.max").write_text(f"{64 << 20}\n")
+        (groups / "memory.current").write_text(f"{60 << 20}\n")
+        stat = f"anon 1000\nfile {45 << 20}\nshmem {5 << 20}\ninactive_file {30 << 20}\nactive_file {10 << 20}\n"
+        (groups / "memory.stat").write_text(stat)
+        assert machine.free_memory() == 44 << 20
+
+    def test_version_1_of_the_control_groups_counts_too(self, groups: Path) -> None:
+        """Docker on an older system: the path is the host's, the container's own group is the root of each tree."""
+        everything = machine.cores()
+        (groups / "own").write_text("5:cpu,cpuacct:/docker/1234\n4:memory:/docker/1234\n0::/\n")
+        for name, text in {
+            "cpu/cpu.cfs_quota_us": "100000",
+            "cpu/cpu.cfs_period_us": "100000",
+            "memory/memory.limit_in_bytes": str(64 << 20),
+            "memory/memory.usage_in_bytes": str(24 << 20),
+            "memory/memory.stat": f"inactive_file 1\nactive_file 1\ntotal_inactive_file {4 << 20}\ntotal_active_file 0",
+        }.items():
+            path = groups / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{text}\n")
+        assert machine.cores() == 1
+        assert machine.free_memory() == 44 << 20
+        (groups / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+        (groups / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+        assert machine.cores() == everything
+        assert machine.free_memory() > 64 << 20
 
     def test_it_is_told_without_control_groups_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "none")
@@ -283,6 +311,15 @@ class TestOptions:
         assert limits[-1] < limits[0]
         for name in ("a.png", "b.png"):
             assert np.array_equal(pictures.load(tmp_path / "plain" / name), pictures.load(tmp_path / "bound" / name))
+
+    def test_a_precision_that_the_processor_lacks_is_wrong_usage_and_not_the_fault_of_each_file(
+        self, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(graphs, "has_bf16", lambda: False)
+        result = CliRunner().invoke(main, ["run", str(scans), "--out", str(tmp_path / "out"), "--precision", "bf16"])
+        assert result.exit_code == 2
+        assert "Use precision auto or f32" in result.output
+        assert not (tmp_path / "out").exists()
 
     def test_metrics_none_measures_nothing_and_denoises_all_the_same(self, scans: Path, tmp_path: Path) -> None:
         assert _run(scans, "--out", str(tmp_path / "fast")) == 0

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from folderdenoise import job, lock
 from folderdenoise.batch import Outcome, Report
@@ -68,6 +69,33 @@ def _again(order: Order, selection: Selection | None = None) -> Heard:
     assert len(files) == len(set(files)), "one row per page"
     assert not [path for path in order.out.rglob(".*")], "nothing temporary stays"
     return heard
+
+
+def test_print_colours_are_not_done_twice(order: Order) -> None:
+    image = pictures.scene(channels=3)
+    Image.fromarray(image).convert("CMYK").save(order.source / "print.tif")
+    assert _again(order).files == {"print.tif": "done"}
+    assert _again(order).files == {}
+
+
+def test_a_folder_that_can_be_listed_again_has_no_failed_row_any_more(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures.save(order.source / "=box" / "c.png", pictures.scene())
+    pictures.save(order.source / "gone" / "d.png", pictures.scene())
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name in ("=box", "gone"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert _again(order).files == {"=box": "failed", "gone": "failed"}
+    shutil.rmtree(order.source / "gone")
+    assert _again(order).files == {"=box/c.png": "done"}
+    assert {row["file"] for row in read(order.out / "metrics.csv") if row["status"] == "failed"} == {"bad.png", "gone"}
 
 
 def test_nothing_is_done_twice(order: Order) -> None:
@@ -175,14 +203,16 @@ def test_a_result_without_a_row_as_a_crash_leaves_it_is_made_again(order: Order)
 
 def test_what_a_killed_run_left_is_removed_but_not_what_belongs_to_another(order: Order) -> None:
     (order.out / "sub").mkdir()
-    left = order.out / "sub" / ".0123456789abcdef.folderdenoise-part"
+    left, scratch = (order.out / "sub" / f".{name}.folderdenoise-part" for name in ("0123456789abcdef", "x1_abcde"))
     left.write_bytes(b"half")
+    scratch.touch()
     other = order.out / "another run"
     shutil.copytree(order.out, other)
     own = order.out / "note.folderdenoise-part"
     own.write_bytes(b"somebody's")
     job.run(order, Selection(), Heard())
     assert not left.exists()
+    assert not scratch.exists()
     assert (other / "sub" / left.name).exists()
     assert own.exists()
 

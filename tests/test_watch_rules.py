@@ -11,7 +11,7 @@ import pytest
 
 from folderdenoise import inbox as inbox_room
 from folderdenoise.batch import Outcome
-from folderdenoise.errors import UsageError
+from folderdenoise.errors import OutputError, UsageError
 from folderdenoise.folder import Task
 from folderdenoise.habits import Habits
 from folderdenoise.shelf import put_away
@@ -32,6 +32,29 @@ def test_another_disk_is_no_obstacle_to_putting_away(tmp_path: Path, monkeypatch
     assert (target.read_bytes(), target.stat().st_mtime_ns) == (data, stamp)
     assert not source.exists()
     assert [path.name for path in target.parent.iterdir()] == ["a.png"]
+
+
+def test_what_cannot_be_removed_from_another_disk_is_not_put_away_and_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inbox may be read, not changed; or, on Windows, another program looks at the file."""
+    source = picture(tmp_path / "a.png")
+    unlink = Path.unlink
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def keep(self: Path, missing_ok: bool = False) -> None:
+        if self == source:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "unlink", keep)
+    with pytest.raises(OutputError, match=r"a\.png: cannot be moved.*It stays"):
+        put_away(source, "a.png", tmp_path / "shelf")
+    assert source.exists()
+    assert list((tmp_path / "shelf").iterdir()) == []
 
 
 @pytest.mark.usefixtures("zoo_dir")

@@ -32,13 +32,21 @@ def check_installed() -> None:
 
 
 def workers_for(order: Order, files: int) -> int:
-    """How many workers a cluster of this machine has: one for each core, no more than asked for or of use."""
-    return max(1, min(order.threads or machine.cores(), order.jobs or files, files))
+    """How many workers a cluster of this machine has: one for each core, no more than asked for, of use, or than there
+    is memory for."""
+    room = resources.budget(order.memory_bytes) // resources.least(order.tile)
+    return max(1, min(order.threads or machine.cores(), order.jobs or files, files, room))
 
 
 def memory_for(order: Order, workers: int) -> int:
-    """Bytes that each worker of this machine's may take for its pixels."""
-    return resources.budget(order.memory_bytes) // workers
+    """Bytes that each worker of this machine's may take."""
+    # A machine with next to nothing free works on in the smallest tiles.
+    return max(resources.budget(order.memory_bytes) // workers, resources.least(order.tile))
+
+
+def check_memory(order: Order) -> None:
+    """Raise UsageError where even one worker of this machine's takes more memory than was asked for."""
+    resources.choose(tile=order.tile, memory=order.memory_bytes)
 
 
 @contextlib.contextmanager

@@ -112,7 +112,8 @@ class Dispatch:
         future.add_done_callback(self._finished.put)
 
     def _take(self, future: Future, is_trial: bool) -> None:
-        from distributed import KilledWorker
+        # Which is Python's own TimeoutError only since 3.11.
+        from distributed import CancelledError, KilledWorker, TimeoutError
 
         if future.status == "cancelled":
             raise ClusterError(LOST)
@@ -122,6 +123,8 @@ class Dispatch:
             # Its worker died between the end of the chunk and our asking: it is being done again.
             self._finished.put(future)
             return
+        except CancelledError as error:
+            raise ClusterError(LOST) from error
         except KilledWorker as error:
             chunk = self._under_way.pop(future.key)
             if is_trial:

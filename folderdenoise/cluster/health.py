@@ -64,6 +64,8 @@ class Health:
         now = time.monotonic()
         if now < self._looked + _LOOK_SECONDS:
             return
+        from distributed import TimeoutError  # which is Python's own only since 3.11
+
         self._looked = now
         try:
             workers = dict(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS))

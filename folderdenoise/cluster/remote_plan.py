@@ -71,7 +71,7 @@ def make_plan(
     ``resume`` gets the entries of the files to do. Raises UsageError as :func:`folder.make_plan` does.
     """
     names, references = Names(None, suffix), References(reference)
-    walk = Walk(source, selection.recursive, out.url)
+    walk = Walk(source, selection.recursive, out.below(source) or "")
     tasks, skipped, rivals = [], [], []
     for entry in walk.files() if only is None else [only]:
         relative = entry.relative
@@ -98,7 +98,8 @@ def make_plan(
 class Walk:
     """The candidate files of a store; ``skipped`` and ``unreadable`` as for :class:`tree.Tree`.
 
-    ``excluded`` is a URL that is not looked into.
+    ``excluded`` is the path of a folder that is not looked into, and nor are results of other runs then; "" if it is
+    elsewhere. None: all is looked into.
     """
 
     def __init__(self, store: Store, recursive: bool = True, excluded: str | None = None) -> None:
@@ -133,7 +134,7 @@ class Walk:
                 continue
             if not entry.is_folder:
                 yield entry
-            elif self._recursive and self._store.url_of(entry.relative) != self._excluded:
+            elif self._recursive and entry.relative != self._excluded:
                 folders.append(entry.relative)
         for name in folders:
             yield from self._below(name)
@@ -151,5 +152,5 @@ class Walk:
 
 def check_places(source: Store, out: Store) -> None:
     """Raise UsageError where results might replace originals."""
-    if f"{source.url}/".startswith(f"{out.url}/"):
+    if source.below(out) is not None:
         raise UsageError(f"--out {out.url} is or holds the input: originals are never overwritten. Name another place.")

@@ -24,6 +24,8 @@ def run(order: Order, selection: Selection, listener: Listener, address: str) ->
     Raises :class:`ClusterError`, too, when the cluster is lost, with everything finished kept.
     """
     connect.check_installed()
+    if address == connect.LOCAL:
+        connect.check_memory(order)
     if is_remote(order):
         from . import remote
 

@@ -73,6 +73,14 @@ class Store:
         """The URL of a file."""
         return f"{self.url}/{relative}"
 
+    def below(self, other: Store) -> str | None:
+        """The path of this folder below ``other``, "" if it is the same, None if it is elsewhere: however the two are
+        spelt."""
+        if self._fs != other._fs:
+            return None
+        place, above = self._place(), f"{other._place()}/"
+        return f"{place}/".removeprefix(above).rstrip("/") if f"{place}/".startswith(above) else None
+
     def file(self) -> Entry | None:
         """The file that the URL is of, as an entry of the folder that it is in; None for a folder.
 
@@ -157,6 +165,11 @@ class Store:
             if self._fs.exists(aside):
                 self._fs.rm_file(aside)
             raise
+
+    def _place(self) -> str:
+        from fsspec.implementations.local import LocalFileSystem
+
+        return Path(self._root).resolve().as_posix() if isinstance(self._fs, LocalFileSystem) else self._root
 
     def _rename(self, old: str, new: str) -> None:
         from fsspec.implementations.local import LocalFileSystem

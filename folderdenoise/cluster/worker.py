@@ -103,7 +103,8 @@ class _Bench:
 # Each run checks the model anew: its files may have been replaced since the last one.
 @functools.lru_cache(1)
 def _bench(errand: Errand, threads: int) -> _Bench:
-    """Raises ModelError for another model than the client's, UsageError where the worker does not see the folders."""
+    """Raises ModelError for another model than the client's, UsageError where the worker does not see the folders or
+    lacks the precision asked for."""
     from .. import __version__, job, resources
     from ..errors import ModelError, UsageError
 
@@ -116,6 +117,7 @@ def _bench(errand: Errand, threads: int) -> _Bench:
     order = errand.order
     given = resources.choose(threads=threads, jobs=threads, tile=order.tile, memory=errand.memory)
     denoiser = job.denoiser_for(order, given)
+    denoiser.check_precision()
     for channels, wanted in zip((1, 3), errand.models, strict=True):
         card = denoiser.card_for(channels)
         if card.sha256 != wanted.sha256:

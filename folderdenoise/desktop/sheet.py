@@ -75,11 +75,10 @@ class Sheet:
 
     def take_result(self, path: Path) -> None:
         """Show the saved result at ``path``. Raises FolderDenoiseError if it cannot be read or is another one."""
-        with Scratch(self._folder, in_memory=_IN_MEMORY) as scratch:
-            result, _ = _read(path, self.page, scratch)
-            if result.pixels.shape != self.pixels.shape or result.pixels.dtype != self.pixels.dtype:
-                raise UnreadableImageError(f"{path}: is of another size or kind than {self.path}")
-            self.after[...] = result.pixels
+        result, _ = _read(path, self.page, Scratch(self._folder, in_memory=_IN_MEMORY))
+        if result.pixels.shape != self.pixels.shape or result.pixels.dtype != self.pixels.dtype:
+            raise UnreadableImageError(f"{path}: is of another size or kind than {self.path}")
+        self.after[...] = result.pixels
         self.done[...] = True
         self.is_result = True
 

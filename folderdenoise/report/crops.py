@@ -59,20 +59,20 @@ def take(before: Path | str, after: Path, page: int, scratch_folder: Path, most_
     ``scratch_folder``. Together the pictures have at most ``most_bytes``, of which some 100,000 are needed: of noise,
     which no JPEG can make small, a smaller part is shown. At a lower quality it would no longer look as it is.
     """
-    with Scratch(scratch_folder, in_memory=256 << 20) as scratch:
+    scratch = Scratch(scratch_folder, in_memory=256 << 20)
+    try:
+        result = _page(after, page, scratch)
+    except FolderDenoiseError as error:
+        return f"The result cannot be shown: {error}"
+    original, note = None, before if isinstance(before, str) else ""
+    if isinstance(before, Path):
         try:
-            result = _page(after, page, scratch)
+            original = _page(before, page, scratch)
         except FolderDenoiseError as error:
-            return f"The result cannot be shown: {error}"
-        original, note = None, before if isinstance(before, str) else ""
-        if isinstance(before, Path):
-            try:
-                original = _page(before, page, scratch)
-            except FolderDenoiseError as error:
-                note = f"The original cannot be shown: {error}"
-        if original is not None and original.pixels.shape[:2] != result.pixels.shape[:2]:
-            original, note = None, "The original cannot be shown beside it: it is of another size."
-        return _shot(original, result, note, most_bytes)
+            note = f"The original cannot be shown: {error}"
+    if original is not None and original.pixels.shape[:2] != result.pixels.shape[:2]:
+        original, note = None, "The original cannot be shown beside it: it is of another size."
+    return _shot(original, result, note, most_bytes)
 
 
 def _page(path: Path, page: int, scratch: Scratch) -> Picture:
