@@ -206,7 +206,7 @@ def test_a_result_of_other_settings_does_not_count(tmp_path: Path) -> None:
     assert units.finished(one, tmp_path) is None
 
 
-def test_what_is_compared_differs_in_one_thing_and_siblings_are_no_larger() -> None:
+def test_what_is_compared_differs_in_one_thing_and_siblings_cost_less() -> None:
     relu, leaky = (studies.unit(MODELS[name], Setting("photos", 256, 0.1), 2, quick=False) for name in
                    ("rgb-relu", "rgb-leaky"))  # fmt: skip
     differing = {key for key in relu.settings if relu.settings[key] != leaky.settings[key]}
@@ -217,7 +217,6 @@ def test_what_is_compared_differs_in_one_thing_and_siblings_are_no_larger() -> N
             network = sibling.recipe.network
             assert isinstance(network, UNet)
             ours, theirs = network.build(), MODELS[original].recipe.network.build()
-            assert ours.count_params() <= theirs.count_params()
             assert kmac_per_pixel(ours) < kmac_per_pixel(theirs)
 
 

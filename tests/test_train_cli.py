@@ -58,7 +58,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproces
     pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "data").mkdir()
-    np.savez(folder / "data" / "mnist.npz", x_train=digits(6000), x_test=digits(10))
+    np.savez(folder / "data" / "fashion_mnist.npz", x_train=digits(6000), x_test=digits(10))
     arguments = ("fit", "gray-mse", "--data", folder / "data", "--epochs", "1", "--out", "zoo", "--runs", "runs")
     return folder, python("-m", "train", *arguments, cwd=folder)
 
@@ -79,10 +79,10 @@ def test_fit_writes_a_model_that_the_tool_runs(
     card = json.loads((folder / "zoo" / "gray-mse" / "card.json").read_text("utf-8"))
     # Where the data lay on this machine is nobody's business.
     assert card["command"] == "python -m train fit gray-mse --data data --epochs 1 --out zoo --runs runs"
-    assert card["training_data"] == "mnist, 5400 images of 28×28"
+    assert card["training_data"] == "fashion-mnist, 5400 images of 28×28"
 
     clean = np.concatenate(list(digits(7)), axis=1)
-    pictures.save(tmp_path / "in" / "row.png", pictures.noisy(clean, 0.5 * 255))
+    pictures.save(tmp_path / "in" / "row.png", pictures.noisy(clean, 0.3 * 255))
     ran = python(
         *("-m", "folderdenoise", "run", "in", "--model", "gray-mse", "--out", "out"),
         cwd=tmp_path,
@@ -123,7 +123,7 @@ def test_fit_does_not_overwrite_a_run_and_resumes_it_on_demand(
         (["fit", "gray-mse", "--minutes", "1", "--epochs", "1"], "--minutes and --epochs"),
         (["fit", "rgb-leaky"], "--data DIR"),
         (["fit", "rgb-leaky", "--data", "nowhere"], "nowhere: no such folder"),
-        (["fit", "gray-mse", "--data", "nowhere"], "nowhere: holds no mnist"),
+        (["fit", "gray-mse", "--data", "nowhere"], "nowhere: holds no fashion"),
         (["fit", "rgb-leaky", "--noisy", "some"], "--noisy and --clean belong together"),
         (["fit", "gray-mse", "--data", ".", "--resume"], "nothing to resume"),
         (["fit", "gray-mse", "--epochs", "0"], "--epochs"),
@@ -138,7 +138,7 @@ def test_fit_does_not_overwrite_a_run_and_resumes_it_on_demand(
 def test_wrong_usage_ends_with_code_2_and_says_why(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=digits(20), x_test=digits(2))
+    np.savez(tmp_path / "fashion_mnist.npz", x_train=digits(20), x_test=digits(2))
     monkeypatch.chdir(tmp_path)
     result = invoke(*arguments)
     assert result.exit_code == 2

@@ -139,7 +139,7 @@ def unit(model: Model, setting: Setting, seed: int, quick: bool) -> Unit:
         domain="digits" if setting.data == "mnist" else "small-images",
         noise=Gaussian(setting.sigma),
         noise_words=f"Gaussian, sigma {setting.sigma:g}, clipped to [0, 1]",
-        summary=model.recipe.summary.replace("128×128", f"{setting.side}×{setting.side}"),
+        summary=model.recipe.summary.replace("256×256", f"{setting.side}×{setting.side}"),
         seed=seed,
     )
     return Unit(model.name, setting, recipe, 0.0 if quick else megapixels, QUICK_IMAGES if quick else None)
@@ -149,7 +149,7 @@ def _sibling(original: str, network: UNet, loss: str = "charbonnier") -> Recipe:
     return dataclasses.replace(RECIPES[original], name=f"{original}-unet", network=network, loss=loss)
 
 
-# Our U-Net with no more parameters than the original, and far fewer operations.
+# Our U-Net with no more operations than the original; these two with no more parameters, either.
 _GRAY_UNET = UNet(1, (32, 48), blocks=2, middle=2, head_width=8)
 _RGB_UNET = UNet(3, (32, 48), blocks=2, middle=2, head_width=8)
 
@@ -185,7 +185,7 @@ _MODELS = (
     ),
     Model(
         "gray-mse-unet", "gray-mse", 2,
-        _sibling("gray-mse", UNet(1, (8, 16), blocks=1, middle=1, head_width=4)), 150,
+        _sibling("gray-mse", UNet(1, (20, 32), blocks=1, middle=1, head_width=8)), 150,
         sibling_of=("gray-mse",),
     ),
     Model("gray-hybrid", "gray-hybrid", 2, RECIPES["gray-hybrid"], 150, seeds=3, goals=_HYBRID_GOALS, ships=True),
@@ -196,7 +196,7 @@ _MODELS = (
     ),
     Model(
         "gray-hybrid-unet", "gray-hybrid", 2,
-        _sibling("gray-hybrid", UNet(1, (12, 20), blocks=1, middle=1, head_width=8), "mse+ssim"), 150,
+        _sibling("gray-hybrid", UNet(1, (24, 40), blocks=1, middle=1, head_width=8), "mse+ssim"), 150,
         sibling_of=("gray-hybrid",),
     ),
     Model(

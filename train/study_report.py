@@ -87,8 +87,8 @@ m ± t·s/√n with the 0.975 quantile t of Student's distribution with n − 1 
 decides, not other test images."""
 
 _SIBLINGS = """\
-Same data, same noise, same number of images seen; our U-Net with residual output, with no more parameters and fewer
-operations than the original. Its loss: the study's combined loss for `gray-hybrid` and `gray-deep`, Charbonnier
+Same data, same noise, same number of images seen; our U-Net with residual output, with fewer operations a
+pixel than the original. Its loss: the study's combined loss for `gray-hybrid` and `gray-deep`, Charbonnier
 otherwise, and in all the mean absolute error of the noise level that it estimates. Mean over seeds for the original,
 one seed for the sibling; kMAC: thousands of multiply-accumulates a pixel."""
 
