@@ -111,6 +111,13 @@ def test_the_nearest_setting_is_chosen_not_the_most_flattering(tmp_path: Path) -
     assert {one.setting for one in found.units(MODELS["gray-deep"])} == {near}
     assert len(found.units(MODELS["gray-deep"])) >= 3
     assert found.units(MODELS["rgb-relu"]) == []
+    assert study_report.choice(GRIDS[0], found) == f"Chosen: {near}."
+
+
+def test_a_chosen_setting_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    store_grid(tmp_path, 2, lambda _: {"psnr": 25.0, "ssim": 0.7554})
+    told = study_report.choice(GRIDS[0], Findings(tmp_path, quick=False))
+    assert "Even that is 4.4 dB off" in told
 
 
 def test_nothing_is_chosen_from_a_part_of_the_grid(tmp_path: Path) -> None:
@@ -151,7 +158,7 @@ def test_the_mean_over_seeds_decides_and_a_missing_run_says_so(tmp_path: Path) -
         store(tmp_path, one, {"psnr": 20.9, "ssim": 0.7771})
     verdicts = {(one.model.name, one.goal): one for one in found.verdicts()}
     words = {(name, goal.metric, goal.above): one.words for (name, goal), one in verdicts.items()}
-    assert words["gray-deep", "psnr", None] == "**fell short** by 0.7"
+    assert words["gray-deep", "psnr", None] == "**fell short** by 0.7 dB"
     assert words["gray-deep", "ssim", None] == "reached"
     assert words["gray-hybrid", "psnr", None] == "reached, not the aim"
     assert words["gray-hybrid", "ssim", "gray-mse"] == "reached"

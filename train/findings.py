@@ -66,7 +66,7 @@ class Verdict:
             missing = -missing
         reached = missing < 0 if self.goal.above else missing <= 0
         if not reached:  # also when something diverged to NaN
-            return f"**fell short** by {abs(missing):.3g}"
+            return f"**fell short** by {abs(missing):.3g}{' dB' if self.goal.metric == 'psnr' else ''}"
         if self.goal.aim is None:
             return "reached"
         gained = (

@@ -15,6 +15,8 @@ from train.units import Places
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "mse": "MSE"}
 _DIGITS = {"psnr": 2, "ssim": 4, "mae": 4, "mse": 6}
 _UNITS = {"psnr": " dB"}
+_FAR = 2.0
+"""Decibels of distance from which on a chosen setting is said not to fit; seeds differ by some 0.2."""
 
 
 def write(findings: Findings, places: Places, quick: bool) -> Path:
@@ -144,8 +146,17 @@ def _grid(grid: Grid, findings: Findings) -> str:
         row = [str(tried.unit.setting), *(_number(one, tried.result.noisy[one]) for one in metrics)]
         row += [_number(one, tried.result.figures[one]) for one in metrics]
         rows.append([*row, f"{tried.distance:.2f}", "**chosen**" if tried.unit.setting == chosen else ""])
-    words = f"Chosen: {chosen}." if chosen else "Not all settings have been tried yet: none is chosen."
-    return f"Study {grid.study}. {words}\n\n{_table(header, rows)}"
+    return f"Study {grid.study}. {choice(grid, findings)}\n\n{_table(header, rows)}"
+
+
+def choice(grid: Grid, findings: Findings) -> str:
+    """The setting that was chosen, in words, and whether it fits at all."""
+    chosen = findings.chosen[grid.study]
+    if chosen is None:
+        return "Not all settings have been tried yet: none is chosen."
+    nearest = min(tried.distance for tried in findings.grids[grid.study])
+    far = f" Even that is {nearest:.1f} dB off: the study's own setting is none of these." if nearest > _FAR else ""
+    return f"Chosen: {chosen}.{far}"
 
 
 def _claims(findings: Findings) -> str:
