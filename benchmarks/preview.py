@@ -90,6 +90,8 @@ def measure(path: Path, model: str, rounds: int) -> None:
             f"bare {statistics.median(bare):.2f} s, ratio {ratio:.2f}"
         )
     preview.close()
+    for thread in preview.threads:
+        thread.join()
     app.processEvents()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from folderdenoise import job
-from folderdenoise.job import Order
+from folderdenoise.order import Order
 from folderdenoise.resume import sha256_of
 from folderdenoise.table import COLUMNS, Row, encode, to_cell
 

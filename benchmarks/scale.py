@@ -45,8 +45,9 @@ from folderdenoise.cluster.errand import Done, Piece
 from folderdenoise.cluster.places import url_path
 from folderdenoise.engine import Denoiser
 from folderdenoise.folder import Plan, Selection, Task
-from folderdenoise.job import Order, denoiser_for
+from folderdenoise.job import denoiser_for
 from folderdenoise.ledger import Ledger
+from folderdenoise.order import Order
 from folderdenoise.pages import Settings
 from folderdenoise.table import Row
 

@@ -30,7 +30,7 @@ from folderdenoise import images, job, pages, resources, zoo
 from folderdenoise.batch import Outcome, Report
 from folderdenoise.engine import Denoiser
 from folderdenoise.folder import Plan, Selection
-from folderdenoise.job import Order
+from folderdenoise.order import Order
 from folderdenoise.pages import Settings
 from folderdenoise.resume import sha256_of
 from folderdenoise.scratch import Scratch

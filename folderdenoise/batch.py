@@ -11,8 +11,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import islice
+from typing import ClassVar
 
 from . import pages
+from .codecs.picture import shown
 from .engine import Denoiser
 from .errors import (
     AbandonedError,
@@ -68,6 +70,10 @@ class Report:
     skipped: int = 0
     megapixels: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    planned: int = 0
+    """How many files were to be done; 0 where nobody knows."""
+
+    _nothing: ClassVar[str] = "Nothing to do"
 
     def add(self, outcome: Outcome) -> None:
         """Count one finished file."""
@@ -84,10 +90,12 @@ class Report:
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self.started
-        if not self.done and not self.failed:
-            return f"Nothing to do: {self.skipped} skipped (-v says why)." if self.skipped else "Nothing to do."
+        if not self.done and not self.failed and not self.planned:
+            return f"{self._nothing}: {self.skipped} skipped (-v says why)." if self.skipped else f"{self._nothing}."
         parts = [f"{self.done} done"]
         parts += [f"{self.failed} failed"] if self.failed else []
+        left = self.planned - self.done - self.failed
+        parts += [f"{left} not done"] if left > 0 else []
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         return f"{', '.join(parts)}; {self.megapixels:.1f} megapixels in {seconds:.1f} s."
 
@@ -110,9 +118,10 @@ def process_file(task: Task, denoiser: Denoiser, settings: Settings) -> Outcome:
         raise
     except FolderDenoiseError as error:
         is_unreadable = isinstance(error, UnreadableImageError)
-        # Rooms that see pixels only cannot name the file.
+        # Rooms that see pixels only cannot name the file; those that do, escape what no terminal can print.
         message = str(error)
-        rows = [_failed(base, message if str(task.source) in message else f"{task.source}: {message}")]
+        is_named = str(task.source) in message or shown(task.source) in message
+        rows = [_failed(base, message if is_named else f"{task.source}: {message}")]
     except MemoryError:
         rows = [_failed(base, f"{task.source}: not enough memory for it. Use fewer --jobs, or a larger machine.")]
     except Exception as error:

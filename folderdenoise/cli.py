@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import click
 
 from . import __version__
 from .errors import FolderDenoiseError
-from .options import Choices, job_options
+from .lines import escape_what_streams_lack, shown
+from .options import Choices, Number, job_options, no_picture
 
 if TYPE_CHECKING:
-    from .folder import Plan, Selection
-    from .job import Listener, Order
+    from .folder import Plan
+    from .order import Listener, Order
     from .zoo import ModelCard
 
 _INTERRUPTED = 130
@@ -28,10 +29,11 @@ class _Commands(click.Group):
     """Turns the project's errors into their message and exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        escape_what_streams_lack()
         try:
             return super().invoke(ctx)
         except FolderDenoiseError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {shown(error)}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted at once: run again to go on; finished files are kept.", err=True)
@@ -79,7 +81,8 @@ def run(choices: Choices, report: bool, cluster: str | None) -> None:
         from .cluster import run as room
 
     if choices.dry_run:
-        _show_plan(choices, job.plan if cluster is None else room.plan)
+        planner = job if cluster is None else room
+        _show_plan(choices, planner.plan(choices.order, choices.selection))
         return
     with _listening(choices) as listener:
         if cluster is not None:
@@ -104,21 +107,26 @@ def _report_run(order: Order, listener: Listener) -> None:
 @job_options
 @click.option(
     "--settle",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=2.0,
     show_default=True,
     help="Seconds that a file must not have changed before it is taken.",
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="Look through the folder every so many seconds. Default: wait for word of changes, poll where none arrives.",
 )
 @click.option("--existing/--no-existing", default=True, show_default=True, help="Take files that are there already.")
 @click.option("--once", is_flag=True, help="End when all that is there is done.")
 @click.option("--move-done", type=click.Path(path_type=Path), help="Move originals here when their result is there.")
 @click.option("--move-failed", type=click.Path(path_type=Path), help="Move originals here that cannot be denoised.")
-@click.option("--health", type=click.Path(path_type=Path), help="File to touch while all is well, with the counts.")
+@click.option(
+    "--health",
+    type=click.Path(path_type=Path),
+    callback=no_picture,
+    help="File to touch while all is well, with the counts.",
+)
 def watch(
     choices: Choices,
     settle: float,
@@ -135,14 +143,13 @@ def watch(
     too; a watch that is started again goes on where it was, and --retry-failed takes files that failed before once
     more. Ends with Ctrl-C (exit code 130) or SIGTERM (0).
     """
-    from . import job
     from . import watch as room
     from .habits import Habits
 
-    if choices.dry_run:
-        _show_plan(choices, job.plan)
-        return
     habits = Habits(settle, poll, existing, once, move_done, move_failed, health)
+    if choices.dry_run:
+        _show_plan(choices, room.plan(choices.order, choices.selection, habits))
+        return
     with _listening(choices) as listener:
         code = room.watch(choices.order, choices.selection, habits, listener)
     _leave(code)
@@ -161,7 +168,6 @@ def report(out: Path, originals: Path | None) -> None:
     One page that needs no network: totals, distributions, which files deserve a look and why, before and after under
     a slider, what failed, and a table of all files.
     """
-    from .codecs.picture import shown
     from .report import write_report
 
     click.echo(f"Report: {shown(write_report(out, originals))}")
@@ -174,7 +180,7 @@ def report(out: Path, originals: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option(
     "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=2000.0,
     show_default=True,
     help="Refuse larger images: a guard against decompression bombs.",
@@ -186,7 +192,7 @@ def compare(a: Path, b: Path, out: Path | None, as_json: bool, max_megapixels: f
     another size is a failed row; the exit code is then 1.
     """
     from . import compare as room
-    from .console import ScoreTable, shown
+    from .console import ScoreTable
 
     if out is not None:
         room.check_target(out)
@@ -206,11 +212,11 @@ def compare(a: Path, b: Path, out: Path | None, as_json: bool, max_megapixels: f
     click.get_current_context().exit(1 if means.failed else 0)
 
 
-def _show_plan(choices: Choices, plan: Callable[[Order, Selection], Plan]) -> None:
+def _show_plan(choices: Choices, plan: Plan) -> None:
     from .console import Console
 
     console = Console(as_json=choices.as_json, verbose=choices.verbose, quiet=choices.quiet)
-    console.show_plan(plan(choices.order, choices.selection))
+    console.show_plan(plan)
 
 
 @contextlib.contextmanager
@@ -268,7 +274,7 @@ def models(name: str | None, as_json: bool) -> None:
         click.echo("No models found. Install folderdenoise again, or name a folder of models in FOLDERDENOISE_MODELS.")
     for card in cards:
         colour = "colour" if card.channels == 3 else "gray"
-        click.echo(f"{card.name:<14} {colour:<7} {_megabytes(card):5.1f} MB  {card.summary}")
+        click.echo(f"{card.name:<14} {colour:<7} {_megabytes(card):5.2f} MB  {card.summary}")
         for metric in card.metrics[:1]:
             click.echo(f"{'':<14} {_measured(metric)}")
 
@@ -287,7 +293,7 @@ def _describe(card: ModelCard) -> str:
         "trained on": f"{card.training_data} ({card.training_data_licence})",
         "trained by": card.command,
         "training": ", ".join(f"{key} {value}" for key, value in card.training.items()),
-        "size": f"{card.parameters:,} parameters, {_megabytes(card):.1f} MB",
+        "size": f"{card.parameters:,} parameters, {_megabytes(card):.2f} MB",
         "cost": f"{card.kmac_per_pixel:g} thousand multiply-accumulates per pixel",
         "tiles": f"overlap {card.overlap} px, receptive field {card.receptive_field} px",
         "licence": card.licence,

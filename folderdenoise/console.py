@@ -23,7 +23,8 @@ from rich.text import Text
 
 from .batch import Outcome, Report
 from .folder import Plan
-from .job import Listener
+from .lines import say, shown
+from .order import Listener
 
 if TYPE_CHECKING:
     from .compare import Compared, Means
@@ -37,7 +38,8 @@ class Console:
     """
 
     def __init__(self, *, as_json: bool, verbose: bool, quiet: bool) -> None:
-        self._as_json, self._verbose, self._quiet = as_json, verbose, quiet
+        # With --log, -v is for the file and -q for the terminal.
+        self._as_json, self._verbose, self._quiet = as_json, verbose and not quiet, quiet
         self._terminal = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bar: _Bar | None = None
         self._count = self._total = 0
@@ -46,14 +48,14 @@ class Console:
         """Print what would be done."""
         for task in plan.tasks:
             if self._as_json:
-                click.echo(_json({"file": task.relative, "source": task.source, "output": task.output}))
+                say(_json({"file": task.relative, "source": task.source, "output": task.output}))
             else:
-                click.echo(f"{shown(task.source)} -> {shown(task.output)}")
+                say(f"{shown(task.source)} -> {shown(task.output)}")
         for skipped in (*plan.unreadable, *plan.skipped) if self._verbose else plan.unreadable:
-            click.echo(f"skipped {shown(skipped.path)}: {skipped.reason}", err=True)
+            say(shown(f"skipped {skipped.path}: {skipped.reason}"), err=True)
         if not self._quiet:
             message = f"Dry run: {len(plan.tasks)} to do, {len(plan.skipped)} skipped; nothing was touched."
-            click.echo(message, err=self._as_json)
+            say(message, err=self._as_json)
 
     def started(self, plan: Plan) -> None:
         """Show the skipped files if asked to, and the bar if this is a terminal."""
@@ -68,7 +70,7 @@ class Console:
     def skipped(self, path: Path, reason: str) -> None:
         """With ``-v``, a line for a file that is left alone."""
         if self._verbose:
-            self._say(f"skipped {shown(path)}: {reason}")
+            self._say(f"skipped {path}: {reason}")
 
     def noted(self, message: str) -> None:
         """A line, unless it is to be quiet."""
@@ -77,17 +79,17 @@ class Console:
 
     def warned(self, message: str) -> None:
         """One line on standard error."""
-        self._terminal.print(Text(f"Warning: {message}"))
+        self._terminal.print(Text(shown(f"Warning: {message}")))
 
     def finished_file(self, outcome: Outcome) -> None:
         """A line for the file (on a terminal only if it failed, or with ``-v``), and the bar moved on."""
         self._count += 1
         if self._as_json:
             rows = [asdict(row) for row in outcome.rows]
-            click.echo(_json({"file": outcome.task.relative, "status": outcome.status, "pages": rows}))
+            say(_json({"file": outcome.task.relative, "status": outcome.status, "pages": rows}))
         failed = outcome.status == "failed"
         if failed:
-            self._terminal.print(Text(f"failed: {outcome.notes}"))
+            self._terminal.print(Text(shown(f"failed: {outcome.notes}")))
         elif not self._quiet and not self._as_json and (self._bar is None or self._verbose):
             # A watch has no total.
             place = f"[{self._count}/{self._total}] " if self._total else ""
@@ -102,13 +104,13 @@ class Console:
         if interrupted:
             self._terminal.print("Interrupted: everything finished is kept. Run the same command again to go on.")
         if not self._quiet:
-            click.echo(str(report), err=self._as_json)
+            say(str(report), err=self._as_json)
 
     def _say(self, line: str) -> None:
         if self._bar is not None or self._as_json:
-            self._terminal.print(Text(line))
+            self._terminal.print(Text(shown(line)))
         else:
-            click.echo(line)
+            say(shown(line))
 
 
 class Both:
@@ -217,7 +219,7 @@ def _scores(row: Compared | Means) -> str:
 def describe(outcome: Outcome, *, verbose: bool) -> str:
     """A file that is done, in a few words."""
     first = outcome.rows[0]
-    parts = [shown(outcome.task.relative), f"{outcome.megapixels:.2g} MP"]
+    parts = [shown(outcome.task.relative), f"{_plain(outcome.megapixels)} MP"]
     if len(outcome.rows) > 1:
         parts.append(f"{len(outcome.rows)} pages")
     if first.noise_before is not None and first.noise_after is not None:
@@ -232,10 +234,9 @@ def describe(outcome: Outcome, *, verbose: bool) -> str:
     return ", ".join(parts)
 
 
-def shown(path: object) -> str:
-    """A path that any terminal can print: undecodable bytes and control characters escaped."""
-    text = str(path).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _plain(number: float) -> str:
+    """Two digits that count, or all before the point; never an exponent."""
+    return f"{number:.0f}" if number >= 10 else f"{float(f'{number:.2g}'):f}".rstrip("0").rstrip(".")
 
 
 def _json(value: object) -> str:

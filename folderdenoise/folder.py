@@ -143,17 +143,19 @@ def make_plan(
     reference: Path | None = None,
     *,
     suffix: str | None = None,
+    excluded: Sequence[Path] = (),
     reason_to_skip: Callable[[Task], str | None] = lambda task: None,
 ) -> Plan:
     """Plan the run over ``source``, a folder or one file, into the folder ``out``.
 
-    ``suffix`` as for :class:`Planner`; ``reason_to_skip`` says why a task needs no doing. Raises :class:`UsageError`
+    ``suffix`` as for :class:`Planner`; ``excluded``: further folders that are not looked into; ``reason_to_skip`` says
+    why a task needs no doing. Raises :class:`UsageError`
     if ``source`` or ``reference`` is not there or cannot be listed, if a result would be written over an original, or
     if two files would get the same result.
     """
     check_places(source, out, reference)
     planner = Planner(source, out, selection, reference, suffix)
-    tree = Tree(source, [out], selection.recursive)
+    tree = Tree(source, [out, *excluded], selection.recursive)
     tasks, skipped, rivals = [], [], []
     found_files: Iterable[Found] = [Found(source, source.name)] if source.is_file() else tree.walk()
     for found in found_files:

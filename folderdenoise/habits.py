@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from .batch import Report
 
@@ -40,6 +41,9 @@ class Tally(Report):
     """
 
     left: int = 0
+
+    # A watch that is ended may have files waiting, or under way.
+    _nothing: ClassVar[str] = "Nothing was done"
 
     @property
     def exit_code(self) -> int:

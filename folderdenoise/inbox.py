@@ -12,26 +12,18 @@ from . import batch, job
 from .batch import Outcome
 from .engine import Denoiser
 from .errors import OutputError, UsageError
-from .events import Events
 from .folder import Planner, Selection, Task
 from .habits import Habits, Tally
 from .health import Health
-from .job import Listener, Order
 from .ledger import Ledger
+from .lookout import Lookout
+from .order import Listener, Order
 from .resources import Resources, Room
 from .resume import Resume
 from .settle import Settler, Signature
 from .shelf import put_away
 from .table import Row, key_of
 from .tree import METRICS_NAME, Found, Tree
-
-_RESCAN_SECONDS = 60.0
-_POLL_SECONDS = 5.0
-# A look through a folder of 200,000 files takes seconds: it may take one in twenty of them.
-_RESCAN_SHARE = 20
-_NAP_SECONDS = 0.25
-# Changes come in swarms: a moment later there is more to look at once.
-_SWARM_SECONDS = 0.05
 
 
 class Inbox:
@@ -52,25 +44,18 @@ class Inbox:
         self._tree = Tree(order.source, [order.out, *habits.shelves], selection.recursive)
         self._planner = Planner(order.source, order.out, selection, order.reference, order.suffix)
         self._settler = Settler(habits.settle)
-        self._wake = threading.Event()
-        self._events = Events(order.source, self._wake, recursive=selection.recursive)
-        self._is_polling = False
+        self._lookout = Lookout(order.source, self._tree, habits, listener, recursive=selection.recursive)
         # Files with nothing to do, as they looked when that was found out.
         self._rest: dict[str, Signature] = {}
         self._under_way: dict[str, Signature] = {}
         self._told: set[str] = set()
-        self._next_rescan = self._soonest_rescan = self._next_worry = 0.0
-        self._is_well = True
-        self._is_loss_told = False
+        self._next_worry = 0.0
         self._health = Health(habits.health, self._facts, listener.warned)
         self._record = job.recorder(ledger, self.report, listener)
 
     def run(self, denoiser: Denoiser, given: Resources, stop: threading.Event) -> None:
         """Watch until ``stop``, or until all is done if that is the habit."""
-        if self._habits.poll is not None:
-            self._is_polling = True
-        elif not self._habits.once:
-            self._poll_because(self._events.start())
+        self._lookout.start()
         self._listener.noted(f"Watching {self._order.source}. Results go to {self._order.out}. Ctrl-C ends.")
         self._rescan(take=self._habits.existing)
         room = Room(given.memory)
@@ -93,45 +78,18 @@ class Inbox:
             self._look_around()
             self._ledger.tidy()
             self._tick()
-            if self._wake.wait(self._nap()):
-                stop.wait(_SWARM_SECONDS)
+            self._lookout.wait(self._settler.next_due(), stop)
         self._tick(at_once=True)
 
     def close(self) -> None:
         """End the observer's threads."""
-        self._events.stop()
-
-    def _nap(self) -> float:
-        now = time.monotonic()
-        due = self._settler.next_due()
-        return max(0.0, min(_NAP_SECONDS, self._next_rescan - now, now if due is None else due - now))
-
-    def _poll_because(self, reason: str | None) -> None:
-        if reason is not None:
-            self._events.stop()
-            self._is_polling = True
-            self._next_rescan = 0.0
-            self._listener.warned(f"{reason}. Looking through the folder every {self._interval:g} s instead.")
-
-    @property
-    def _interval(self) -> float:
-        if self._is_polling:
-            return self._habits.poll or _POLL_SECONDS
-        # Nobody is told of changes: what is there is looked at until it has settled.
-        return self._habits.settle if self._habits.once else _RESCAN_SECONDS
+        self._lookout.stop()
 
     def _look_around(self) -> None:
         """Take in what changed."""
-        for path in self._events.take():
+        for path in self._lookout.changes():
             self._look_at(path)
-        if not self._is_polling and not self._habits.once and (reason := self._events.fault()):
-            self._poll_because(reason)
-        if loss := self._events.loss():
-            self._next_rescan = self._soonest_rescan
-            if not self._is_loss_told:
-                self._listener.warned(loss)
-            self._is_loss_told = True
-        if time.monotonic() >= self._next_rescan:
+        if self._lookout.is_due():
             self._rescan()
         now = time.monotonic()
         if now >= self._next_worry:
@@ -155,32 +113,22 @@ class Inbox:
 
     def _rescan(self, *, take: bool = True) -> None:
         """Look at everything; ``take``: and do what needs doing."""
-        began = time.monotonic()
-        there = set()
-        for found in self._tree.walk():
-            there.add(found.relative)
-            self._consider(found, take=take)
-        for passed in self._tree.skipped:
-            self._tell(passed.path.relative_to(self._order.source).as_posix(), passed.path, passed.reason)
-            there.add(passed.path.relative_to(self._order.source).as_posix())
-        self._is_well = not self._tree.unreadable
-        for unreadable in self._tree.unreadable:
-            if unreadable.path == self._order.source and not self._is_polling:
-                # When it comes back, it is another folder to the system, of which nothing is told.
-                self._poll_because(f"{unreadable.path} is gone for now")
-            if str(unreadable.path) not in self._told:
-                self._told.add(str(unreadable.path))
-                self._listener.warned(f"{unreadable.path}: {unreadable.reason}")
-        if self._is_well:
-            self._told &= there
-            for name in {*self._rest, *self._settler.names()} - there - self._under_way.keys():
-                self._forget(name)
-        if self._resume.touched:
-            self._ledger.touch(self._resume.touched)
-            self._resume.touched.clear()
-        now = time.monotonic()
-        self._soonest_rescan = now + _RESCAN_SHARE * (now - began)
-        self._next_rescan = max(now + self._interval, self._soonest_rescan)
+        with self._lookout.looking():
+            there = set()
+            for found in self._tree.walk():
+                there.add(found.relative)
+                self._consider(found, take=take)
+            for passed in self._tree.skipped:
+                name = passed.path.relative_to(self._order.source).as_posix()
+                self._tell(name, passed.path, passed.reason)
+                there.add(name)
+            if self._lookout.check():
+                self._told &= there
+                for name in {*self._rest, *self._settler.names()} - there - self._under_way.keys():
+                    self._forget(name)
+            if self._resume.touched:
+                self._ledger.touch(self._resume.touched)
+                self._resume.touched.clear()
 
     def _consider(self, found: Found, *, take: bool = True) -> None:
         name = found.relative
@@ -296,13 +244,13 @@ class Inbox:
 
     def _tick(self, *, at_once: bool = False) -> None:
         # Without work, nothing else would notice that the results are gone.
-        if self._is_well and (self._order.out / METRICS_NAME).exists():
+        if self._lookout.is_well and (self._order.out / METRICS_NAME).exists():
             self._health.tick(at_once=at_once)
 
     def _facts(self) -> dict[str, object]:
         return {
             "watching": str(self._order.source),
-            "by": "polling" if self._is_polling else "events",
+            "by": "polling" if self._lookout.is_polling else "events",
             "done": self.report.done,
             "failed": self.report.failed,
             "skipped": self.report.skipped,

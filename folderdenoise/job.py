@@ -8,21 +8,18 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 from typing import Literal, Protocol, cast
 
 from . import batch, folder, resources, zoo
 from .batch import Outcome, Report, Settings
-from .devices import Wish
 from .engine import Denoiser
 from .errors import OutputBusyError, OutputError
 from .folder import Plan, Selection, Task
-from .images import FORMATS
 from .ledger import Ledger, read_records
 from .lock import locked
-from .pages import Measure
+from .order import Listener, Order
 from .publish import remove_leftovers
 from .resources import Resources, Room
 from .resume import Failed, Resume
@@ -30,57 +27,6 @@ from .table import Record, Row, from_cell
 from .tree import METRICS_NAME
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the user asked for, besides the selection of files. Units and ranges as on the command line."""
-
-    source: Path
-    out: Path
-    model: str = "auto"
-    strength: float = 1.0
-    reference: Path | None = None
-    precision: str = "auto"
-    tile: int | None = None
-    jobs: int | None = None
-    max_megapixels: float = 2000.0
-    format: str | None = None
-    quality: int | None = None
-    keep_times: bool = False
-    estimate: bool = False
-    device: Wish = "auto"
-    threads: int | None = None
-    memory: float | None = None
-    """In GiB, for the whole process."""
-    metrics: Measure = "fast"
-
-    @property
-    def settings(self) -> Settings:
-        """How each file is treated; what changes pixels stands in the ledger."""
-        text = f"precision={self.precision} tile={self.tile or 'auto'}"
-        text += f" format={self.format}" if self.format else ""
-        text += f" quality={self.quality}" if self.quality else ""
-        return Settings(
-            strength=self.strength,
-            max_megapixels=self.max_megapixels,
-            text=text,
-            format=self.format,
-            quality=self.quality,
-            keep_times=self.keep_times,
-            estimate=self.estimate,
-            metrics=self.metrics,
-        )
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """``memory`` in bytes."""
-        return None if self.memory is None else round(self.memory * 2**30)
-
-    @property
-    def suffix(self) -> str | None:
-        """What the names of results end in; None for that of the original."""
-        return FORMATS[self.format] if self.format else None
 
 
 class Recorder(Protocol):
@@ -96,34 +42,6 @@ class Work(Protocol):
 
     def __call__(self, tasks: Sequence[Task], record: Recorder, stop: Stop) -> None:
         """Raises what concerns the whole run."""
-        ...
-
-
-class Listener(Protocol):
-    """Who hears of a run's course."""
-
-    def started(self, plan: Plan) -> None:
-        """The plan is made; work begins."""
-        ...
-
-    def skipped(self, path: Path, reason: str) -> None:
-        """A file that was met after the start is left alone."""
-        ...
-
-    def noted(self, message: str) -> None:
-        """How things stand, for one who looks on."""
-        ...
-
-    def warned(self, message: str) -> None:
-        """Something to know, which stops nothing."""
-        ...
-
-    def finished_file(self, outcome: Outcome) -> None:
-        """One file is done or failed, and its rows are in the ledger."""
-        ...
-
-    def finished(self, report: Report, interrupted: bool) -> None:
-        """All is done, or the run was interrupted."""
         ...
 
 
@@ -165,7 +83,7 @@ def run(
         records = ledger.records if ledger else read_records(table) if table.exists() else None
         resume = resume_for(order, selection, denoiser, records)
         made = plan_for(order, selection, resume)
-        report = Report(skipped=len(made.skipped))
+        report = Report(skipped=len(made.skipped), planned=len(made.tasks) + len(made.unreadable))
         if ledger:
             ledger.touch(resume.touched)
             ledger.forget(listed_again(order, made, ledger.records))
@@ -242,7 +160,7 @@ def check_models(denoiser: Denoiser, listener: Listener) -> None:
     for card in {card.name: card for card in map(denoiser.card_for, (1, 3))}.values():
         zoo.read_graph(card)
         if card.domain != "photographs":
-            listener.warned(f"{card.name} is made for {card.domain}, not for photographs or scans.")
+            listener.warned(f"{card.name} is made for {card.domain.replace('-', ' ')}, not for photographs or scans.")
 
 
 def check_device(denoiser: Denoiser, listener: Listener) -> None:
@@ -257,12 +175,13 @@ def resume_for(
     selection: Selection,
     denoiser: Denoiser,
     records: Mapping[str, Record] | None,
-    failed: Failed = Failed.AGAIN,
+    failed: Failed | None = None,
 ) -> Resume:
-    """What is already done of an order, going by the ``records`` of its table."""
+    """What is already done of an order, going by the ``records`` of its table. ``failed``: None for what the selection
+    says."""
     settings = order.settings
     models = {channels: denoiser.card_for(channels).sha256 for channels in (1, 3, 4)}
-    failed = Failed.ONLY if selection.retry_failed and failed is Failed.AGAIN else failed
+    failed = failed or (Failed.ONLY if selection.retry_failed else Failed.AGAIN)
     return Resume(records, settings.strength, settings.text, models, failed, selection.overwrite)
 
 

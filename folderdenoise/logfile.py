@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from .batch import Outcome, Report
-from .console import describe, shown
+from .console import describe
 from .errors import UsageError
 from .folder import Plan
+from .lines import shown
 
 if sys.platform == "win32":
     # Windows renames no file that is open.
@@ -23,7 +24,7 @@ _log = logging.getLogger("folderdenoise")
 
 
 class LogFile:
-    """Hears of a run like a :class:`job.Listener` and writes one line for each file, with the time and the path.
+    """Hears of a run like a :class:`order.Listener` and writes one line for each file, with the time and the path.
 
     Problems that other rooms log go there too, each on one line. A context manager. Raises :class:`UsageError` if the
     file cannot be opened.

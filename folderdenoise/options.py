@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,7 +16,7 @@ from .cluster.places import place, refuse_urls
 if TYPE_CHECKING:
     from .devices import Wish
     from .folder import Selection
-    from .job import Order
+    from .order import Order
     from .pages import Measure
 
 
@@ -30,6 +31,28 @@ class Choices:
     log: Path | None
     verbose: bool
     quiet: bool
+
+
+class Number(click.FloatRange):
+    """A number within bounds; neither "nan" nor "inf", which no bounds keep out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raises click.BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+def no_picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse names that an original or metrics.csv may have: what is written there would be written over them."""
+    from .codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
+    from .tree import METRICS_NAME
+
+    is_picture = value is not None and value.suffix.lower() in {*EXTENSIONS, *UNSUPPORTED_EXTENSIONS}
+    if is_picture or (value is not None and value.name == METRICS_NAME):
+        raise click.BadParameter(f"{value} would be written over. Give a name that no image and no table has.")
+    return value
 
 
 _OPTIONS = (
@@ -48,7 +71,7 @@ _OPTIONS = (
     ),
     click.option(
         "--strength",
-        type=click.FloatRange(0, 2),
+        type=Number(0, 2),
         default=1.0,
         show_default=True,
         help="0 changes nothing, 1 removes as much noise as the model finds, up to 2 more than that.",
@@ -77,7 +100,7 @@ _OPTIONS = (
     click.option("--threads", type=click.IntRange(min=1), help="Processor threads to take. Default: all cores."),
     click.option(
         "--memory",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         metavar="GIB",
         help="Memory to take, in GiB: large images wait for room. Default: half of what is free.",
     ),
@@ -94,10 +117,14 @@ _OPTIONS = (
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Not the files that match."),
     click.option("--no-recursive", is_flag=True, help="Leave sub-folders out."),
     click.option("--overwrite", is_flag=True, help="Do files again that are done. Originals are never overwritten."),
-    click.option("--retry-failed", is_flag=True, help="Do only the files that failed in an earlier run."),
+    click.option(
+        "--retry-failed",
+        is_flag=True,
+        help="Do only the files that failed in an earlier run. A watch takes them, too, once more at its start.",
+    ),
     click.option(
         "--max-megapixels",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         default=2000.0,
         show_default=True,
         help="Refuse larger images: a guard against decompression bombs.",
@@ -122,9 +149,11 @@ _OPTIONS = (
     ),
     click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
-    click.option("--log", type=click.Path(path_type=Path), help="Append a line for each file to this file."),
+    click.option(
+        "--log", type=click.Path(path_type=Path), callback=no_picture, help="Append a line for each file to this file."
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Say why files are skipped, and more about each."),
-    click.option("-q", "--quiet", is_flag=True, help="Only errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Only errors and warnings."),
 )
 
 
@@ -163,14 +192,17 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         quiet: bool,
         **own: object,
     ) -> None:
-        from . import folder, job
+        from . import folder
+        from .order import Order
 
         refuse_urls(source, out, own)
         if metrics == "none" and (reference or estimate):
             asked = "--reference" if reference else "--estimate"
             raise click.UsageError(f"--metrics none measures nothing, {asked} asks for it: leave out one of the two.")
+        if quality is not None and format_ == "png":
+            raise click.UsageError("--format png stores without loss, --quality is for lossy formats: leave out one.")
         selection = folder.Selection(not no_recursive, include, exclude, overwrite, retry_failed)
-        order = job.Order(
+        order = Order(
             source,
             out or folder.default_out(source),
             model,

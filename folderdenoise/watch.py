@@ -7,16 +7,17 @@ costs time until the next look through the folder, and a restart goes on where t
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from . import folder, job, resources
 from .errors import UsageError
 from .folder import Plan, Planner, Selection
 from .habits import Habits
 from .inbox import Inbox
-from .job import Listener, Order
-from .ledger import Ledger
+from .ledger import Ledger, read_records
+from .order import Listener, Order
 from .resume import Failed, Resume
-from .tree import METRICS_NAME, Tree
+from .tree import METRICS_NAME, Skipped, Tree
 
 
 def watch(order: Order, selection: Selection, habits: Habits, listener: Listener, stop: job.Stop | None = None) -> int:
@@ -34,7 +35,7 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
     job.check_models(denoiser, listener)
     job.check_device(denoiser, listener)
     table = order.out / METRICS_NAME
-    failed = Failed.AGAIN if selection.retry_failed else Failed.LEAVE
+    failed = _failed(selection)
     with contextlib.ExitStack() as stack:
         stop = stop or stack.enter_context(job.interruptible())
         stack.enter_context(job.taken(order, f"folderdenoise watch {order.source}"))
@@ -52,6 +53,32 @@ def watch(order: Order, selection: Selection, habits: Habits, listener: Listener
         if stop.is_set():
             return 0 if stop.is_request else job.INTERRUPTED
         return inbox.report.exit_code
+
+
+def plan(order: Order, selection: Selection, habits: Habits) -> Plan:
+    """What a watch would do with what is there now, with nothing touched. Raises as :func:`watch` does."""
+    denoiser = job.denoiser_for(order)
+    _check(order, habits)
+    table = order.out / METRICS_NAME
+    records = read_records(table) if table.exists() else None
+    resume = job.resume_for(order, selection, denoiser, records, _failed(selection))
+    made = folder.make_plan(
+        order.source,
+        order.out,
+        selection,
+        order.reference,
+        suffix=order.suffix,
+        excluded=habits.shelves,
+        reason_to_skip=resume.reason_to_skip,
+    )
+    if habits.existing:
+        return made
+    left = tuple(Skipped(task.source, "was there at the start (--no-existing)") for task in made.tasks)
+    return replace(made, tasks=(), skipped=(*left, *made.skipped))
+
+
+def _failed(selection: Selection) -> Failed:
+    return Failed.AGAIN if selection.retry_failed else Failed.LEAVE
 
 
 def _check(order: Order, habits: Habits) -> None:

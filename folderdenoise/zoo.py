@@ -227,6 +227,18 @@ def _is_plain_name(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[\w][\w.+-]*", value) is not None
 
 
+_METRIC_TEXTS = ("test_set", "noise", "protocol", "command")
+_METRIC_NUMBERS = ("images", "psnr_noisy", "psnr", "ssim_noisy", "ssim")
+
+
+def _is_metric(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(_is_text(value.get(key)) for key in _METRIC_TEXTS)
+        and all(isinstance(value.get(key), (int, float)) for key in _METRIC_NUMBERS)
+    )
+
+
 _TEXT = ("a string", _is_text)
 _COUNT = ("a whole number, 1 or more", _is_int_from(1))
 _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -252,8 +264,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "training_data_licence": _TEXT,
     "noise": _TEXT,
     "metrics": (
-        "a list of objects",
-        lambda value: isinstance(value, list) and all(isinstance(row, dict) for row in value),
+        f"a list of objects with {', '.join((*_METRIC_TEXTS, *_METRIC_NUMBERS))}",
+        lambda value: isinstance(value, list) and all(_is_metric(row) for row in value),
     ),
     "sha256": (
         "64 hexadecimal digits",

@@ -12,12 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from folderdenoise.batch import Outcome
+from folderdenoise.console import describe
+from folderdenoise.folder import Task
+from folderdenoise.table import Row
+
 from . import models, pictures
 
 
-def _run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: object, cwd: Path | None = None, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "folderdenoise", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    return subprocess.run(
+        command, capture_output=True, encoding=encoding, cwd=cwd, check=False, timeout=120, env=environment
+    )
 
 
 def _rows(out: Path) -> dict[str, dict[str, str]]:
@@ -164,9 +172,35 @@ class TestExitCodes:
         assert result.returncode == 2
         assert "--out" in result.stderr
 
-    @pytest.mark.parametrize("option", [("--strength", "2.5"), ("--precision", "f16"), ("--nonsense",)])
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--strength", "2.5"),
+            ("--strength", "nan"),
+            ("--precision", "f16"),
+            ("--nonsense",),
+            ("--memory", "nan"),
+            ("--memory", "inf"),
+            ("--max-megapixels", "nan"),
+            ("--quality", "80", "--format", "png"),
+        ],
+    )
     def test_wrong_options_are_2(self, scans: Path, option: tuple[str, ...]) -> None:
-        assert _run("run", scans, *option).returncode == 2
+        result = _run("run", scans, *option)
+        assert result.returncode == 2
+        assert option[0] in result.stderr
+        assert not scans.with_name("scans-denoised").exists()
+
+    @pytest.mark.parametrize(("command", "option"), [("run", "--log"), ("watch", "--log"), ("watch", "--health")])
+    @pytest.mark.parametrize("name", ["a.png", "metrics.csv"])
+    def test_nothing_else_is_written_over_pictures_and_tables(
+        self, scans: Path, command: str, option: str, name: str
+    ) -> None:
+        before = (scans / "a.png").read_bytes()
+        result = _run(command, scans, option, scans / name, *(["--once"] if command == "watch" else []))
+        assert result.returncode == 2
+        assert option in result.stderr
+        assert (scans / "a.png").read_bytes() == before
 
     def test_more_strength_than_the_model_takes_is_2_before_any_work(self, scans: Path) -> None:
         result = _run("run", scans, "--strength", "1.5")
@@ -219,6 +253,35 @@ class TestExitCodes:
         out = tmp_path / "in-denoised"
         assert 1 <= len(done) < 40
         assert set(_rows(out)) == done == {path.name for path in out.glob("*.png")}
+        assert f"{len(done)} done, {40 - len(done)} not done" in errors
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_list_that_cannot_be_written_is_4_and_what_is_done_is_kept(self, scans: Path) -> None:
+        command = [sys.executable, "-m", "folderdenoise", "run", str(scans), "--json", "--jobs", "1"]
+        with Path("/dev/full").open("wb") as full:
+            result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        assert result.returncode == 4
+        assert "standard output" in result.stderr
+        assert "Traceback" not in result.stderr
+        rows = _rows(scans.with_name("scans-denoised"))
+        assert rows["a.png"]["status"] == "done"
+        assert _run("run", scans).stdout.startswith("[")
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows says it otherwise")
+    def test_a_reader_that_goes_away_ends_the_run_with_a_word_about_it(self, tmp_path: Path, zoo_dir: Path) -> None:
+        for index in range(40):
+            pictures.save(tmp_path / "in" / f"{index:02}.png", pictures.noisy(pictures.scene(400, 400), 20))
+        command = [sys.executable, "-m", "folderdenoise", "run", str(tmp_path / "in"), "--jobs", "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            errors = process.stderr.read()
+        assert process.returncode == 4
+        assert errors.startswith("Error: standard output: cannot be written")
+        assert len(errors.splitlines()) == 1
+        assert {row["status"] for row in _rows(tmp_path / "in-denoised").values()} == {"done"}
 
 
 def test_a_model_for_digits_warns_once(tmp_path: Path, zoo_dir: Path) -> None:
@@ -265,3 +328,41 @@ def test_names_that_no_terminal_can_print(tmp_path: Path, zoo_dir: Path) -> None
     result = _run("run", tmp_path / "in", "-v")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "in-denoised").glob("*.png")) == sorted(names)
+    # Again, where each line says why nothing is done, and to a pipe of a Western Windows.
+    for encoding in ("utf-8", "cp1252"):
+        again = _run("run", tmp_path / "in", "-v", encoding=encoding)
+        assert again.returncode == 0, again.stderr
+        assert len(again.stdout.splitlines()) == len(names) + 1
+        assert "new\\nline.png (--overwrite" in again.stdout
+    assert "smile \\U0001f600.png" in again.stdout
+
+
+def test_a_damaged_file_is_named_once_whatever_its_name(tmp_path: Path, zoo_dir: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "new\nline.png").write_bytes(b"no image")
+    result = _run("run", tmp_path / "in")
+    assert result.returncode == 1
+    assert result.stderr.count("line.png") == 1
+
+
+def test_quiet_is_quiet_with_verbose_which_is_then_for_the_log(scans: Path, tmp_path: Path) -> None:
+    (scans / "box" / "bad.jpg").unlink()
+    result = _run("run", scans, "-q", "-v", "--log", tmp_path / "run.log")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert "list.txt: skipped, not an image" in (tmp_path / "run.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(6, 6, "0.000036"), (640, 480, "0.31"), (2000, 3000, "6"), (4000, 3000, "12"), (12000, 10000, "120")],
+)
+def test_sizes_are_told_without_exponents(tmp_path: Path, width: int, height: int, expected: str) -> None:
+    row = Row(file="a.png", width=width, height=height)
+    outcome = Outcome(Task(tmp_path / "a.png", "a.png", tmp_path / "out" / "a.png"), (row,))
+    assert describe(outcome, verbose=False).startswith(f"a.png, {expected} MP, ")
+
+
+def test_what_is_too_large_is_told_by_its_true_size(tmp_path: Path, zoo_dir: Path) -> None:
+    pictures.save(tmp_path / "in" / "a.png", pictures.scene(200, 200))
+    result = _run("run", tmp_path / "in", "--max-megapixels", "0.01")
+    assert "(0.04 megapixels) are more than the limit of 0.01 megapixels" in result.stderr

@@ -23,7 +23,7 @@ from folderdenoise.cli import main
 from folderdenoise.cluster import chunks, connect, health
 from folderdenoise.cluster.errand import LocalFile, Piece
 from folderdenoise.folder import Task
-from folderdenoise.job import Order
+from folderdenoise.order import Order
 from folderdenoise.table import read
 
 from . import models, pictures

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,23 +19,28 @@ from .conftest import why_no_qt
 if reason := why_no_qt():
     pytest.skip(reason, allow_module_level=True)
 
+from PySide6 import QtGui
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QImage, QTextDocumentFragment
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QLabel, QPushButton, QSystemTrayIcon, QWidget
 
-from folderdenoise.desktop import texts
+from folderdenoise.desktop import scan, texts
+from folderdenoise.desktop import thumbs as thumbs_module
 from folderdenoise.desktop.entries import Entry, EntryModel, State
+from folderdenoise.desktop.latest import all_ended
 from folderdenoise.desktop.runbar import Phase
+from folderdenoise.desktop.sources import Source
 from folderdenoise.desktop.thumbs import Thumbs
 from folderdenoise.desktop.widgets import Details
 from folderdenoise.desktop.window import Window
 from folderdenoise.engine import Denoiser
+from folderdenoise.job import Order
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-from .windows import PATIENCE, Opener, dropped, look_at, rows, run, states
+from .windows import PATIENCE, Opener, drop, dropped, look_at, rows, run, settled, states
 
 pytestmark = pytest.mark.usefixtures("zoo_dir")
 
@@ -147,6 +156,7 @@ def test_trouble_with_the_place_for_results_is_told(qtbot: QtBot, window: Window
     assert window.notice.words.text() == texts.text("why_occupied")
     run(qtbot, window)
     assert window.notice.isVisible()
+    assert window.run.status.text() == "Not finished: 0 of 2 done."
     assert np.array_equal(pictures.load(out / "a.png"), pictures.scene())
 
 
@@ -218,6 +228,53 @@ def test_a_closed_window_with_a_tray_icon_goes_on_watching(
     assert not window.isVisible()
 
 
+def test_a_watch_that_ends_in_the_tray_brings_the_window_back(
+    qtbot: QtBot, window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QSystemTrayIcon, "isSystemTrayAvailable", lambda: True)
+    monkeypatch.setattr(QSystemTrayIcon, "showMessage", lambda *arguments: None)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    window.watch.watch(inbox)
+    qtbot.waitUntil(lambda: window.watch.has_tray, timeout=PATIENCE)
+    window.close()
+    assert not window.isVisible()
+    window.watch.stop()
+    # Without it nothing would be left on the screen, and the program would go on.
+    qtbot.waitUntil(lambda: not window.watch.is_watching, timeout=PATIENCE)
+    assert window.isVisible()
+    assert not window.watch.has_tray
+
+
+def test_a_watched_folder_that_goes_is_told(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    pictures.save(inbox / "first.png", pictures.scene())
+    window.watch.watch(inbox)
+    qtbot.waitUntil(lambda: states(window) == {"first.png": State.DONE}, timeout=PATIENCE)
+    shutil.rmtree(inbox)
+    qtbot.waitUntil(window.notice.isVisible, timeout=PATIENCE)
+    assert window.notice.words.text() == texts.text("why_folder")
+    pictures.save(inbox / "a.png", pictures.scene())
+    qtbot.waitUntil(lambda: states(window).get("a.png") is State.DONE, timeout=PATIENCE)
+    assert not window.notice.isVisible()
+
+
+def test_a_thread_that_does_not_end_keeps_nobody_waiting(
+    qtbot: QtBot, window: Window, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Like a file on a drive that does not answer.
+    answer = threading.Event()
+    monkeypatch.setattr("folderdenoise.desktop.thumbs._thumbnail", lambda source: answer.wait() and (QImage(), 0, 0))
+    monkeypatch.setattr("folderdenoise.desktop.sheet._read", lambda *arguments: answer.wait() and 1 / 0)
+    dropped(qtbot, window, scans)
+    window.list.grab()
+    window.close()
+    assert not window.end(0.1)
+    answer.set()
+    assert window.end(PATIENCE / 1000)
+
+
 def test_settings_are_remembered(qtbot: QtBot, opener: Opener) -> None:
     window = opener()
     window.models.model.setCurrentIndex(window.models.model.findText("identity", Qt.MatchFlag.MatchContains))
@@ -230,8 +287,13 @@ def test_settings_are_remembered(qtbot: QtBot, opener: Opener) -> None:
     assert again.session.wanted == again.models.wanted
 
 
-def test_settings_of_another_version_or_by_hand_do_no_harm(qtbot: QtBot, opener: Opener, tmp_path: Path) -> None:
-    (tmp_path / "settings.ini").write_text("[General]\nmodel=gone\nstrength=much\nplace=/nowhere/at/all\ngeometry=?\n")
+@pytest.mark.parametrize("strength", ["much", "nan", "inf"])
+def test_settings_of_another_version_or_by_hand_do_no_harm(
+    qtbot: QtBot, opener: Opener, tmp_path: Path, strength: str
+) -> None:
+    (tmp_path / "settings.ini").write_text(
+        f"[General]\nmodel=gone\nstrength={strength}\nplace=/nowhere/at/all\ngeometry=?\n"
+    )
     window = opener()
     assert (window.session.wanted.model, window.session.wanted.strength) == ("auto", 1.0)
     assert window.session.place is None
@@ -264,6 +326,155 @@ def test_pictures_taken_off_the_list_are_not_denoised(qtbot: QtBot, window: Wind
     assert (scans / "a.png").exists()
     dropped(qtbot, window, scans)
     assert states(window) == {"a.png": State.WAITING, "box/b.tif": State.DONE}
+
+
+def test_nothing_is_removed_while_a_folder_is_looked_through(
+    qtbot: QtBot, window: Window, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped(qtbot, window, scans)
+    slow = tmp_path / "slow"
+    pictures.save(slow / "c.png", pictures.scene())
+    goes_on = threading.Event()
+    look = scan._scan
+    monkeypatch.setattr(scan, "_scan", lambda *arguments: goes_on.wait() and look(*arguments))
+    drop(window, slow)
+    window.list.setCurrentIndex(window.session.entries.index_of(scans / "a.png"))
+    QTest.keyClick(window.list, Qt.Key.Key_Delete)
+    goes_on.set()
+    qtbot.waitUntil(lambda: not window.session.scanner.is_busy, timeout=PATIENCE)
+    QTest.keyClick(window.list, Qt.Key.Key_Delete)
+    assert states(window) == {"box/b.tif": State.WAITING, "c.png": State.WAITING}
+    run(qtbot, window)
+    assert set(states(window).values()) == {State.DONE}
+
+
+def test_many_folders_are_looked_through_one_after_the_other(
+    qtbot: QtBot, window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / f"day {number}" for number in range(30)]
+    for folder in folders:
+        pictures.save(folder / "a.png", pictures.scene())
+    begun: list[Path] = []
+    goes_on = threading.Event()
+    look = scan._scan
+
+    def slow(source: Source, order: Order) -> scan.Scanned:
+        begun.append(source.root)
+        goes_on.wait()
+        return look(source, order)
+
+    monkeypatch.setattr(scan, "_scan", slow)
+    drop(window, *folders)
+    qtbot.waitUntil(lambda: bool(begun), timeout=PATIENCE)
+    assert begun == folders[:1]
+    # A cleared list waits for nothing.
+    window.session.clear()
+    drop(window, folders[5])
+    qtbot.waitUntil(lambda: begun == [folders[0], folders[5]], timeout=PATIENCE)
+    goes_on.set()
+    qtbot.waitUntil(lambda: not window.session.scanner.is_busy, timeout=PATIENCE)
+    assert [entry.root for entry in window.session.entries.entries()] == [folders[5]]
+
+
+def test_a_folder_dropped_again_brings_what_is_new_and_keeps_what_is_known(
+    qtbot: QtBot, window: Window, scans: Path
+) -> None:
+    (scans / "empty.png").touch()
+    dropped(qtbot, window, scans)
+    run(qtbot, window)
+    known = {entry.source: entry for entry in window.session.entries.entries()}
+    assert known[scans / "empty.png"].reason == texts.text("why_empty")
+    pictures.save(scans / "new.png", pictures.scene())
+    dropped(qtbot, window, scans)
+    found = {entry.source: entry for entry in window.session.entries.entries()}
+    assert found.pop(scans / "new.png").state is State.WAITING
+    assert {path: (entry.state, entry.message) for path, entry in found.items()} == {
+        path: (entry.state, entry.message) for path, entry in known.items()
+    }
+    pictures.save(scans / "empty.png", pictures.scene())
+    dropped(qtbot, window, scans)
+    assert states(window)["empty.png"] is State.WAITING
+
+
+def test_files_that_are_gone_before_the_start_are_told_and_not_waited_for(
+    qtbot: QtBot, window: Window, scans: Path
+) -> None:
+    dropped(qtbot, window, scans)
+    (scans / "a.png").unlink()
+    run(qtbot, window)
+    assert states(window) == {"a.png": State.FAILED, "box/b.tif": State.DONE}
+    entry = window.session.entries.entry(scans / "a.png")
+    assert entry is not None
+    assert entry.reason == texts.text("why_cannot_open")
+    assert window.session.total == 1
+
+
+def test_a_file_that_was_replaced_is_shown_as_it_is_now(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    path = pictures.save(folder / "a.bmp", np.full((48, 64, 3), 40, np.uint8))
+    dropped(qtbot, window, folder)
+    settled(qtbot, window)
+    thumbs = window.session.thumbs
+    qtbot.waitUntil(lambda: thumbs.get(path) is not None, timeout=PATIENCE)
+    # Of the same size in bytes, like each scan of a scanner.
+    before = path.stat()
+    pictures.save(path, np.full((48, 64, 3), 200, np.uint8))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert path.stat().st_size == before.st_size
+    dropped(qtbot, window, folder)
+    qtbot.waitUntil(lambda: thumbs.get(path) is not None, timeout=PATIENCE)
+    pixmap = thumbs.get(path)
+    assert pixmap is not None
+    assert pixmap.toImage().pixelColor(5, 5).lightness() == 200
+
+    def is_shown() -> bool:
+        sheet = window.comparison.preview.sheet
+        return sheet is not None and int(sheet.pixels[0, 0, 0]) == 200
+
+    qtbot.waitUntil(is_shown, timeout=PATIENCE)
+
+
+def test_what_could_not_be_kept_is_told(qtbot: QtBot, opener: Opener, tmp_path: Path) -> None:
+    # A table of colours does not outlive new colours.
+    path = tmp_path / "in" / "palette.png"
+    path.parent.mkdir()
+    Image.fromarray(pictures.scene()).quantize(16).save(path)
+    window = opener()
+    dropped(qtbot, window, path.parent)
+    run(qtbot, window)
+    note = rows(tmp_path / "in-denoised")["palette.png"]["notes"]
+    assert note
+    assert note in window.list.currentIndex().data(Qt.ItemDataRole.ToolTipRole)
+    opener.close()
+    again = opener()
+    dropped(qtbot, again, path.parent)
+    assert note in again.list.currentIndex().data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_names_are_shown_as_they_are(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    name = "<b>a & b.png" if os.name != "nt" else "a & b.png"
+    path = tmp_path / "in" / name
+    path.parent.mkdir()
+    path.touch()
+    dropped(qtbot, window, path.parent)
+    run(qtbot, window)
+    assert window.notice.words.text().startswith(f"{name}: ")
+    assert window.notice.words.textFormat() == Qt.TextFormat.PlainText
+    tip = window.list.currentIndex().data(Qt.ItemDataRole.ToolTipRole)
+    shown = QTextDocumentFragment.fromHtml(tip).toPlainText() if QtGui.Qt.mightBeRichText(tip) else tip
+    assert str(path) in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_bytes_of_a_name_that_are_no_unicode_are_seen(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    path = folder / os.fsdecode(b"caf\xe9.png")
+    folder.mkdir()
+    path.write_bytes(pictures.save(tmp_path / "a.png", pictures.scene()).read_bytes())
+    dropped(qtbot, window, folder)
+    assert window.list.currentIndex().data() == "caf\\xe9.png"
+    run(qtbot, window)
+    assert set(states(window).values()) == {State.DONE}
 
 
 def test_ten_thousand_pictures_are_listed_and_only_those_seen_are_opened(
@@ -310,6 +521,28 @@ def test_thumbnails_come_for_all_kinds_of_files(qtbot: QtBot, tmp_path: Path) ->
         assert (entry.width, entry.height) == (64, 48)
     assert thumbs.get(broken) is None
     thumbs.close()
+    assert all_ended(thumbs.threads, PATIENCE / 1000)
+
+
+def test_a_thumbnail_that_fails_ends_none_of_the_others(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = thumbs_module._thumbnail
+
+    def fail(source: Path) -> tuple[QImage, int, int]:
+        if source.name != "good.png":
+            raise MemoryError
+        return make(source)
+
+    monkeypatch.setattr(thumbs_module, "_thumbnail", fail)
+    thumbs = Thumbs()
+    good = pictures.save(tmp_path / "good.png", pictures.scene())
+    for path in (*(tmp_path / f"{number}.png" for number in range(len(thumbs.threads))), good):
+        with qtbot.waitSignal(thumbs.ready, timeout=PATIENCE):
+            thumbs.get(path)
+    assert thumbs.get(good) is not None
+    thumbs.close()
+    assert all_ended(thumbs.threads, PATIENCE / 1000)
 
 
 @pytest.mark.parametrize("code", ["en", "de"])

@@ -76,7 +76,8 @@ def test_folders_and_files_are_taken_once(tmp_path: Path) -> None:
     sources = Sources()
     assert sources.add([box / "inner"]) == [Source(box / "inner")]
     assert sources.add([box, box / "inner"]) == [Source(box)]
-    assert sources.add([box / "inner" / "a.png"]) == []
+    # There may be more in it by now.
+    assert sources.add([box / "inner" / "a.png", box]) == [Source(box)]
     assert sources.add([tmp_path / "b.png"]) == [Source(tmp_path, frozenset({"b.png"}))]
     assert list(sources) == [Source(box), Source(tmp_path, frozenset({"b.png"}))]
     assert sources.outs(None) == {box: tmp_path / "box-denoised", tmp_path: Path(f"{tmp_path}-denoised")}

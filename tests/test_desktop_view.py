@@ -16,14 +16,16 @@ from .conftest import why_no_qt
 if reason := why_no_qt():
     pytest.skip(reason, allow_module_level=True)
 
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
+from folderdenoise.desktop.latest import all_ended
 from folderdenoise.desktop.preview import Preview
 from folderdenoise.desktop.sheet import Sheet
 from folderdenoise.desktop.window import Window
 from folderdenoise.engine import Denoiser
+from folderdenoise.errors import SuspectResultError
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -249,7 +251,38 @@ def test_a_preview_that_was_closed_leaves_nothing_behind(qtbot: QtBot, tmp_path:
             preview.open(scans / "a.png", 0, None)
         assert list(folder.iterdir())
         preview.close()
+        assert all_ended(preview.threads, PATIENCE / 1000)
         gc.collect()
         assert not list(folder.iterdir())
     finally:
         tempfile.tempdir = None
+
+
+def test_after_a_model_that_failed_another_one_is_shown(
+    qtbot: QtBot, window: Window, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Sheet.compute
+
+    def fail(sheet: Sheet, piece: tuple[int, int, int, int], denoiser: Denoiser, *rest: Any) -> None:
+        if denoiser.card_for(3).name != "identity":
+            raise SuspectResultError("the result is constant: try another model")
+        compute(sheet, piece, denoiser, *rest)
+
+    monkeypatch.setattr(Sheet, "compute", fail)
+    dropped(qtbot, window, scans / "a.png")
+    settled(qtbot, window)
+    assert not window.comparison.view.isVisible()
+    window.models.model.setCurrentIndex(window.models.model.findText("identity", Qt.MatchFlag.MatchContains))
+    settled(qtbot, window)
+    assert window.comparison.view.isVisible()
+
+
+def test_on_a_screen_of_another_density_the_picture_still_fits(
+    qtbot: QtBot, window: Window, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped(qtbot, window, scans / "a.png")
+    settled(qtbot, window)
+    view = window.comparison.view
+    monkeypatch.setattr(view, "devicePixelRatioF", lambda: 0.25)
+    QApplication.sendEvent(view, QEvent(QEvent.Type.DevicePixelRatioChange))
+    assert view.zoom == min(view.width() / 64, view.height() / 48) / 4

@@ -44,6 +44,16 @@ class TestNames:
         assert "smile 😀 ünïcode.png" in plain(text)
         assert "{{ 7 * 7 }}" in plain(text)
 
+    def test_a_persian_name_is_written_as_it_is(self, tmp_path: Path) -> None:
+        name = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+        failed = replace(row_of(f"{name}.png", notes=f"{name}\u202e: damaged"), status="failed")
+        text = write_report(table_of(tmp_path / name, row_of(f"{name}.tif"), failed)).read_text(encoding="utf-8")
+        columns, rows = rows_of(text)
+        assert {row[columns.index("file")] for row in rows} == {f"{name}.png", f"{name}.tif"}
+        # What turns the order of letters around is not let through.
+        assert f"{name}\\u202e: damaged" in plain(text)
+        assert f"<h1>{name}</h1>" in text
+
     def test_nothing_is_loaded_and_only_the_own_script_runs(self, tmp_path: Path) -> None:
         text = write_report(table_of(tmp_path / "o", row_of("a.png"))).read_text(encoding="utf-8")
         assert "default-src 'none'" in text
@@ -111,6 +121,21 @@ class TestFigures:
         assert {row[columns.index("psnr")] for row in rows} == {"inf", 40.0}
         assert "which the original is equal to" in plain(text)
         assert "1 identical, not drawn" in plain(text)
+        assert "mean PSNR gain, without 1 infinite" in plain(text)
+
+    def test_figures_that_are_all_0_are_in_the_table(self, tmp_path: Path) -> None:
+        out = table_of(tmp_path / "o", row_of("a.png", structure_removed=0.0), row_of("b.png", structure_removed=0.0))
+        columns, rows = rows_of(write_report(out).read_text(encoding="utf-8"))
+        assert [row[columns.index("structure_removed")] for row in rows] == [0.0, 0.0]
+        assert "score" not in columns
+
+    def test_table_and_headline_agree_on_what_deserves_a_look(self, tmp_path: Path) -> None:
+        # It scores 0.2475: under the mark of 0.25, and 0.25 when it is rounded.
+        almost = row_of("almost.png", structure_removed=0.199)
+        text = write_report(table_of(tmp_path / "o", almost)).read_text(encoding="utf-8")
+        columns, [row] = rows_of(text)
+        assert "None stands out as doubtful." in plain(text)
+        assert row[columns.index("score")] == 0.24
 
     def test_ten_thousand_files_are_one_small_page(self, tmp_path: Path) -> None:
         out = table_of(tmp_path / "o", row_of("0.png"))
@@ -196,3 +221,13 @@ def test_one_odd_value_does_not_squeeze_a_histogram() -> None:
     assert chart is not None
     assert len(chart.series[0].bars) >= 20
     assert sum(int(words.rpartition(": ")[2].replace(",", "")) for *_, words in chart.series[0].bars) == 1001
+    assert chart.series[0].bars[-1][-1].partition(":")[0] == "9.5 and more"
+    assert chart.series[0].bars[0][-1].partition(":")[0] == "0.0 to 0.5"
+
+
+def test_a_bar_that_is_narrow_has_words_that_are_exact_enough() -> None:
+    chart = histogram("noise", "levels", 1, [("after", "after", [index / 1000 for index in range(100)])])
+    assert chart is not None
+    words = [words.partition(" levels")[0] for *_, words in chart.series[0].bars]
+    assert words[:2] == ["0.000 to 0.005", "0.005 to 0.010"]
+    assert len(set(words)) == len(words)

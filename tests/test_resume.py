@@ -16,8 +16,8 @@ from folderdenoise import job, lock
 from folderdenoise.batch import Outcome, Report
 from folderdenoise.errors import OutputBusyError, UsageError
 from folderdenoise.folder import Plan, Selection
-from folderdenoise.job import Order
 from folderdenoise.ledger import read_records
+from folderdenoise.order import Order
 from folderdenoise.table import COLUMNS, read
 
 from . import models, pictures
@@ -29,6 +29,7 @@ class Heard:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
+        self.summary = ""
 
     def started(self, plan: Plan) -> None:
         self.reasons = {skipped.path.name: skipped.reason for skipped in plan.skipped}
@@ -46,7 +47,7 @@ class Heard:
         self.files[outcome.task.relative] = outcome.status
 
     def finished(self, report: Report, interrupted: bool) -> None:
-        pass
+        self.summary = str(report)
 
 
 @pytest.fixture
@@ -332,3 +333,17 @@ class TestTwoRunsIntoOneFolder:
         for thread in threads:
             thread.join()
         assert most == 1
+
+
+def test_a_run_that_is_interrupted_before_its_first_file_does_not_say_that_there_was_nothing_to_do(
+    order: Order,
+) -> None:
+    (order.out / "a.png").unlink()
+    heard, stop = Heard(), job.Stop()
+    stop.set()
+    assert job.run(order, Selection(), heard, stop) == job.INTERRUPTED
+    assert heard.summary.startswith("0 done, 1 not done, 2 skipped; ")
+    assert job.run(order, Selection(), heard) == 0
+    assert heard.summary.startswith("1 done, 2 skipped; ")
+    assert job.run(order, Selection(), heard) == 0
+    assert heard.summary.startswith("Nothing to do: 3 skipped")

@@ -17,7 +17,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from folderdenoise import cli
+from folderdenoise import cli, watch
+from folderdenoise.errors import UsageError
+from folderdenoise.folder import Selection
+from folderdenoise.habits import Habits
+from folderdenoise.order import Order
 
 from . import models, pictures
 from .watching import PATIENCE, Watching, picture, rows
@@ -203,6 +207,43 @@ def test_once_with_everything_put_away(tmp_path: Path, zoo: Path) -> None:
         "inbox/notes.txt",
     ]
     assert (good / "sub" / "a.png").read_bytes() == taken
+
+
+def test_what_failed_is_tried_again_where_that_is_asked_for_and_new_files_are_taken(tmp_path: Path, zoo: Path) -> None:
+    inbox = tmp_path / "inbox"
+    picture(inbox / "a.png")
+    (inbox / "bad.png").write_bytes(b"no image")
+    with Watching(inbox, "--once", "--retry-failed", zoo=zoo, settle=0.1) as watching:
+        assert watching.wait() == 1
+    picture(inbox / "new.png")
+    for options, taken in (([], {"new.png"}), (["--retry-failed"], {"bad.png"})):
+        with Watching(inbox, "--once", *options, zoo=zoo, settle=0.1) as watching:
+            watching.wait()
+        assert {item["file"] for item in watching.outcomes} == taken
+
+
+def test_a_dry_run_tells_what_this_watch_would_take_and_touches_nothing(
+    tmp_path: Path, zoo_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inbox = tmp_path / "inbox"
+    picture(inbox / "a.png")
+    picture(inbox / "done" / "old.png")
+    (inbox / "bad.png").write_bytes(b"no image")
+    with Watching(inbox, "--once", "--include", "bad.png", zoo=zoo_dir, settle=0.1) as watching:
+        assert watching.wait() == 1
+    before = sorted(tmp_path.rglob("*"))
+
+    def planned(*options: str) -> list[str]:
+        arguments = ["watch", str(inbox), "--dry-run", "--json", "--move-done", str(inbox / "done"), *options]
+        assert cli.main(arguments, standalone_mode=False) is None
+        return [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+
+    assert planned() == ["a.png"]
+    assert planned("--retry-failed") == ["a.png", "bad.png"]
+    assert planned("--no-existing") == []
+    with pytest.raises(UsageError, match="is a file"):
+        watch.plan(Order(inbox / "a.png", tmp_path / "out"), Selection(), Habits())
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_hundreds_dropped_at_once_are_all_done_once(tmp_path: Path, zoo: Path) -> None:

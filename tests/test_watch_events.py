@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers.api import BaseObserver
 
-from folderdenoise import events
-from folderdenoise import inbox as inbox_room
+from folderdenoise import events, lookout
 from folderdenoise.batch import Outcome
 from folderdenoise.events import Events
 from folderdenoise.habits import Habits
@@ -37,7 +36,7 @@ def at_first_file(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
 class TestWithoutEvents:
     def test_lost_ones_lose_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         picture(tmp_path / "in" / "a.png")
-        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 0.05)
+        monkeypatch.setattr(lookout, "_RESCAN_SECONDS", 0.05)
         monkeypatch.setattr(Events, "take", lambda self: [])
         original = Heard.finished_file
 
@@ -53,7 +52,7 @@ class TestWithoutEvents:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         picture(tmp_path / "in" / "0.png")
-        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(lookout, "_RESCAN_SECONDS", 1e6)
         monkeypatch.setattr(Events, "take", lambda self: [])
         original = Heard.finished_file
 
@@ -76,7 +75,7 @@ class TestWithoutEvents:
         (tmp_path / "box" / ".hidden").mkdir()
         picture(tmp_path / "box" / ".hidden" / "c.png")
         box = tmp_path / "in" / "box"
-        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(lookout, "_RESCAN_SECONDS", 1e6)
         monkeypatch.setattr(Events, "take", lambda self: [box] if box.exists() else [])
         at_first_file(monkeypatch, lambda: (tmp_path / "box").rename(box))
         heard = watch_here(monkeypatch, tmp_path, Habits(settle=0.05), enough=2)
@@ -84,8 +83,8 @@ class TestWithoutEvents:
 
     def test_an_inbox_that_goes_away_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         picture(tmp_path / "in" / "a.png")
-        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 0.05)
-        monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
+        monkeypatch.setattr(lookout, "_RESCAN_SECONDS", 0.05)
+        monkeypatch.setattr(lookout, "_POLL_SECONDS", 0.05)
 
         def come_back(self: Heard, message: str) -> None:
             self.warnings.append(message)
@@ -103,8 +102,8 @@ class TestWithoutEvents:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         picture(tmp_path / "in" / "a.png")
-        monkeypatch.setattr(inbox_room, "_RESCAN_SECONDS", 1e6)
-        monkeypatch.setattr(inbox_room, "_POLL_SECONDS", 0.05)
+        monkeypatch.setattr(lookout, "_RESCAN_SECONDS", 1e6)
+        monkeypatch.setattr(lookout, "_POLL_SECONDS", 0.05)
 
         def stop_telling() -> None:
             for thread in threading.enumerate():

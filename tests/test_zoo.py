@@ -123,6 +123,7 @@ def test_a_card_that_lacks_a_field(zoo_dir):
         ("noise_level_stride", "2"),
         ("kmac_per_pixel", "many"),
         ("metrics", [1]),
+        ("metrics", [{"test_set": "mine", "psnr": 30.0}]),
         ("sha256", "abc"),
         ("name", "../evil"),
         ("training", None),

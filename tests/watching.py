@@ -19,7 +19,8 @@ from folderdenoise import job, watch
 from folderdenoise.batch import Outcome, Report
 from folderdenoise.folder import Plan, Selection
 from folderdenoise.habits import Habits
-from folderdenoise.job import Order, Stop
+from folderdenoise.job import Stop
+from folderdenoise.order import Order
 from folderdenoise.table import read
 
 from . import pictures

@@ -43,7 +43,7 @@ class Opener:
         while self.windows:
             window = self.windows.pop()
             window.close()
-            assert window.end()
+            assert window.end(PATIENCE / 1000)
             window.deleteLater()
 
 

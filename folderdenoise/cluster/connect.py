@@ -15,7 +15,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-    from ..job import Listener, Order
+    from ..order import Listener, Order
 
 LOCAL = "local"
 CONNECT_SECONDS = 20

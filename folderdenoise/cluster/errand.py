@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..engine import Denoiser
     from ..errors import FolderDenoiseError
     from ..folder import Task
-    from ..job import Order
+    from ..order import Order
     from ..pages import Settings
     from ..table import Row
 

@@ -13,8 +13,8 @@ from ..batch import Outcome, Report
 from ..engine import Denoiser
 from ..errors import OutputError, UsageError
 from ..folder import Plan, Selection, Task
-from ..job import Listener, Order
 from ..ledger import Ledger, read_records
+from ..order import Listener, Order
 from ..table import Row
 from . import connect
 from .dispatch import Dispatch
@@ -77,7 +77,7 @@ def run(order: Order, selection: Selection, listener: Listener, address: str) ->
         resume = _resume_for(order, selection, denoiser, ends, mirror.table)
         resume.results = set(_results(ends.out))
         made = make_plan(ends.source, ends.out, selection, order.reference, order.suffix, resume, ends.only)
-        report = Report(skipped=len(made.skipped))
+        report = Report(skipped=len(made.skipped), planned=len(made.tasks) + len(made.unreadable))
         if not made.tasks and not made.unreadable:
             if resume.touched:
                 with Ledger(mirror.table) as ledger:

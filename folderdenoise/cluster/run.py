@@ -10,7 +10,8 @@ from pathlib import Path
 from .. import __version__, job, zoo
 from ..engine import Denoiser
 from ..folder import Plan, Selection, Task
-from ..job import Listener, Order, Recorder, Stop
+from ..job import Recorder, Stop
+from ..order import Listener, Order
 from ..publish import remove_leftovers
 from . import connect
 from .dispatch import Dispatch

@@ -83,8 +83,9 @@ def guard(path: Path, width: int, height: int, megapixels: float, most: float, p
     """Refuse pictures of more than ``most`` megapixels together. Raises UnsupportedImageError."""
     if megapixels > most:
         size = f"{width} × {height} pixels" + (f" on {pages} pages" if pages > 1 else "")
+        many = f"{megapixels:,.0f}" if megapixels >= 10 else f"{megapixels:.2g}"
         raise UnsupportedImageError(
-            f"{shown(path)}: {size} ({megapixels:,.0f} megapixels) are more than the limit of "
+            f"{shown(path)}: {size} ({many} megapixels) are more than the limit of "
             f"{most:,.10g} megapixels; if you trust the file, raise the limit with --max-megapixels"
         )
 

@@ -27,10 +27,12 @@ from .widgets import ElidedLabel
 
 @dataclass(frozen=True)
 class Shown:
-    """A file to show; ``result``: what a run has saved of it under the present model and strength."""
+    """A file to show; ``result``: what a run has saved of it under the present model and strength. ``stamp``: another
+    one for another content."""
 
     source: Path
     result: Path | None = None
+    stamp: tuple[int, int] = (0, 0)
 
 
 class Comparison(QWidget):
@@ -44,6 +46,7 @@ class Comparison(QWidget):
         self._message = QLabel(text("view_empty"))
         self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._message.setWordWrap(True)
+        self._message.setTextFormat(Qt.TextFormat.PlainText)
         self._message.setMargin(24)
         self._message.setFrameShape(QLabel.Shape.StyledPanel)
         self._stack = QStackedWidget()
@@ -65,9 +68,10 @@ class Comparison(QWidget):
         self._connect()
         self._set_pages(0)
 
-    def show_file(self, shown: Shown | None, *, again: bool = False) -> None:
-        """Show a file, or nothing. One that is shown already stays as it is, unless ``again``."""
-        if shown is not None and self._shown is not None and shown.source == self._shown.source and not again:
+    def show_file(self, shown: Shown | None) -> None:
+        """Show a file, or nothing. One that is shown already stays as it is, unless it is another one by now."""
+        known = self._shown
+        if shown is not None and known is not None and (shown.source, shown.stamp) == (known.source, known.stamp):
             return
         self._shown = shown
         self._set_pages(0)
@@ -88,6 +92,11 @@ class Comparison(QWidget):
     def want(self, wanted: Wanted) -> None:
         """Show it under this model and strength."""
         self.preview.want(wanted)
+        sheet = self.preview.sheet
+        if sheet is not None and self._stack.currentWidget() is self._message:
+            # Another model or strength may do what the last one could not.
+            self._stack.setCurrentWidget(self.view)
+            self._on_progressed(sheet.share_done)
 
     def _tools(self) -> QHBoxLayout:
         tools = QHBoxLayout()

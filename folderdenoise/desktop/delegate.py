@@ -44,7 +44,7 @@ class EntryDelegate(QStyledItemDelegate):
         dot = QRectF(words.right() - _DOT, top + (line - _DOT) / 2, _DOT, _DOT)
         self._paint_mark(painter, dot, entry.state, ink if is_selected else None, faint)
         first = QRect(words.left(), top, words.width() - _DOT - _SPACE, line)
-        self._write(painter, bold, ink, first, entry.source.name, Qt.TextElideMode.ElideMiddle)
+        self._write(painter, bold, ink, first, entry.name, Qt.TextElideMode.ElideMiddle)
         colour = faint
         text = f"{entry.state_text} · {entry.facts}"
         if entry.state is State.DONE:

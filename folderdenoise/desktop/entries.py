@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..batch import Outcome
 from . import plain
 from .texts import decimal, text
 from .thumbs import Thumbs
+from .widgets import as_tip
 
 ENTRY_ROLE = int(Qt.ItemDataRole.UserRole)
 _AnyIndex = QModelIndex | QPersistentModelIndex
@@ -30,9 +32,10 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file in the list. ``size`` in bytes, ``width`` and ``height`` in pixels where they are known, ``noise``
-    before and after in 8-bit levels, ``made_with`` the strength and the hashes of the models that made the result,
-    ``message`` the full words about what failed or could not be kept."""
+    """One file in the list. ``size`` in bytes and ``mtime_ns`` tell whether it is still the same, ``width`` and
+    ``height`` in pixels where they are known, ``noise`` before and after in 8-bit levels, ``made_with`` the strength
+    and the hashes of the models that made the result, ``message`` the full words about what failed or could not be
+    kept."""
 
     source: Path
     root: Path
@@ -44,6 +47,17 @@ class Entry:
     noise: tuple[float, float] | None = None
     made_with: tuple[float, frozenset[str]] | None = None
     message: str = ""
+    mtime_ns: int = 0
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Another one for another content of the file."""
+        return self.size, self.mtime_ns
+
+    @property
+    def name(self) -> str:
+        """Its name, as text."""
+        return printable(self.source.name)
 
     @property
     def relative(self) -> str:
@@ -76,12 +90,17 @@ class Entry:
         if first.noise_before is not None and first.noise_after is not None:
             noise = first.noise_before, first.noise_after
         models = frozenset(row.model_sha256 for row in outcome.rows if row.model_sha256)
+        size, mtime_ns = first.source_bytes or self.size, first.source_mtime_ns or self.mtime_ns
+        # Of a file that has been replaced since, what was known does not count.
+        is_same = (size, mtime_ns) == self.stamp
         return replace(
             self,
+            size=size,
+            mtime_ns=mtime_ns,
             state=State.DONE if outcome.status == "done" else State.FAILED,
             # What the thumbnail found is upright; the row says how it is stored.
-            width=self.width or first.width,
-            height=self.height or first.height,
+            width=(self.width if is_same else None) or first.width,
+            height=(self.height if is_same else None) or first.height,
             noise=noise,
             made_with=(first.strength or 0.0, models) if outcome.status == "done" else None,
             message=outcome.notes,
@@ -110,15 +129,19 @@ class EntryModel(QAbstractListModel):
         if role == ENTRY_ROLE:
             return entry
         if role == Qt.ItemDataRole.DisplayRole:
-            return entry.source.name
+            return entry.name
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbs.get(entry.source)
         if role == Qt.ItemDataRole.ToolTipRole:
-            reason = f"\n{entry.reason}" if entry.state is State.FAILED else ""
-            return f"{entry.source}{reason}\n{text('noise_hint')}" if entry.noise else f"{entry.source}{reason}"
+            lines = [printable(entry.source)]
+            lines += [entry.reason] if entry.state is State.FAILED else []
+            # What could not be kept; there is no other place for it.
+            lines += [printable(entry.message)] if entry.state is State.DONE and entry.message else []
+            lines += [text("noise_hint")] if entry.noise else []
+            return as_tip("\n".join(lines))
         if role == Qt.ItemDataRole.AccessibleTextRole:
             state = entry.reason if entry.state is State.FAILED else entry.state_text
-            return text("entry_spoken", name=entry.source.name, state=state, facts=entry.facts)
+            return text("entry_spoken", name=entry.name, state=state, facts=entry.facts)
         return None
 
     def entries(self) -> list[Entry]:
@@ -141,8 +164,11 @@ class EntryModel(QAbstractListModel):
         for entry in entries:
             row = self._rows.get(entry.source)
             if row is None:
+                self._thumbs.forget(entry.source)
                 new.append(entry)
                 continue
+            if self._entries[row].stamp != entry.stamp:
+                self._thumbs.forget(entry.source)
             self._entries[row] = entry
             self.dataChanged.emit(self.index(row), self.index(row))
         if new:
@@ -168,9 +194,14 @@ class EntryModel(QAbstractListModel):
         entry = self.entry(source)
         if entry is None:
             return
-        if width and height and entry.width is None:
+        if width and height:
             entry = replace(entry, width=width, height=height)
         self.put([entry])
+
+
+def printable(name: Path | str) -> str:
+    """A name with the bytes that are no Unicode as ``\\xNN``: Qt would leave them out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def in_bytes(size: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -14,15 +15,15 @@ class StaleError(Exception):
 
 
 class Latest:
-    """One thread. A job gets a function ``check`` that raises :class:`StaleError` when a newer job waits or all is
+    """One ``thread``. A job gets a function ``check`` that raises :class:`StaleError` when a newer job waits or all is
     closed."""
 
     def __init__(self, name: str) -> None:
         self._condition = threading.Condition()
         self._job: Callable[[Callable[[], None]], None] | None = None
         self._is_open = True
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self.thread.start()
 
     def ask(self, job: Callable[[Callable[[], None]], None]) -> None:
         """Do ``job`` next, instead of what waits."""
@@ -36,7 +37,6 @@ class Latest:
             self._is_open = False
             self._job = None
             self._condition.notify()
-        self._thread.join()
 
     def _check(self) -> None:
         with self._condition:
@@ -57,3 +57,11 @@ class Latest:
             except Exception:
                 # A job tells its own errors. What comes here is a fault of ours, and must not end the thread.
                 log.exception("unexpected error")
+
+
+def all_ended(threads: Sequence[threading.Thread], seconds: float) -> bool:
+    """Wait at most so long for threads to end; whether all did. One that reads from a slow drive cannot be hurried."""
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

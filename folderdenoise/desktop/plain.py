@@ -40,6 +40,11 @@ def about_file(notes: str) -> str:
     return _first(_NOTES, notes) or text("why_unknown")
 
 
+def about_warning(message: str) -> str | None:
+    """What a watch warned of, where it keeps pictures from being done; None where the work goes on all the same."""
+    return text("why_folder") if "cannot be listed" in message else None
+
+
 def about_error(error: Exception) -> str:
     """Why a run, a scan or a preview ended."""
     message = str(error)

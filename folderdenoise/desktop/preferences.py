@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings
@@ -25,9 +26,10 @@ class Preferences:
     def number(self, key: str, default: float) -> float:
         """A number; the default where it is none."""
         try:
-            return float(str(self._settings.value(key, default)))
+            number = float(str(self._settings.value(key, default)))
         except ValueError:
             return default
+        return number if math.isfinite(number) else default
 
     def folder(self, key: str) -> Path | None:
         """A folder, if one is remembered and still there."""

@@ -102,11 +102,16 @@ class Preview(QObject):
         self._let_go()
 
     def close(self) -> None:
-        """End the threads."""
+        """Let the threads end."""
         self._number += 1
         for thread in (self._opening, self._computing, self._drawing):
             thread.close()
         self._let_go()
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """What ends some time after ``close``."""
+        return [latest.thread for latest in (self._opening, self._computing, self._drawing)]
 
     def want(self, wanted: Wanted) -> None:
         """From now on, show what is looked at under this model and strength."""

@@ -99,6 +99,8 @@ class RunBar(QWidget):
         session = self._session
         if session.was_cancelled:
             return text("cancelled")
+        if session.was_broken_off:
+            return text("broken_off", done=session.done, total=session.total)
         if not count:
             return text("nothing_to_do")
         words = [counted("ended", session.done)] if session.done or not session.failed else []

@@ -15,13 +15,13 @@ from ..batch import Outcome, Report
 from ..errors import FolderDenoiseError
 from ..folder import Plan, Selection
 from ..habits import Habits
-from ..job import Order
+from ..order import Order
 
 log = logging.getLogger(__name__)
 
 
 class Told(QObject):
-    """A :class:`job.Listener` that tells the window's thread. Its signals carry what the methods get."""
+    """A :class:`order.Listener` that tells the window's thread. Its signals carry what the methods get."""
 
     plan_made = Signal(object)
     file_finished = Signal(object)
@@ -72,11 +72,10 @@ class Worker(QObject):
         """Ask it to end: what is finished is kept."""
         self.stop_event.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end; whether it came."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return not self.is_running
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The thread, if there was one yet."""
+        return [] if self._thread is None else [self._thread]
 
     def _begin(self, work: Callable[[], None], name: str) -> None:
         def guarded() -> None:

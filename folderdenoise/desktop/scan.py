@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from PySide6.QtCore import QObject, Signal
 
 from .. import folder, job
 from ..errors import FolderDenoiseError, UsageError
-from ..job import Order
 from ..ledger import read_records
+from ..order import Order
 from ..table import read as read_table
 from ..tree import METRICS_NAME
 from .entries import Entry, State
@@ -31,10 +32,37 @@ class Scanned:
     error: Exception | None = None
 
 
+class _Line:
+    """What one thread has to look through, and whether there is that thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Source, Order]] = deque()
+        self._is_served = False
+
+    def add(self, one: tuple[Source, Order]) -> bool:
+        """Take one in; whether a thread must be started for it."""
+        with self._lock:
+            self._waiting.append(one)
+            was_served, self._is_served = self._is_served, True
+            return not was_served
+
+    def next(self) -> tuple[Source, Order] | None:
+        """The next one; None where there is none, and the thread ends."""
+        with self._lock:
+            self._is_served = bool(self._waiting)
+            return self._waiting.popleft() if self._waiting else None
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        with self._lock:
+            self._waiting.clear()
+
+
 class Scanner(QObject):
     """Looks through sources in a thread, one after the other; ``found`` tells of each, ``idle`` of the end.
 
-    What was asked for before ``forget`` is not told any more.
+    What was asked for before ``forget`` is not told any more, and not begun. ``threads``: those that may be at work.
     """
 
     found = Signal(object)
@@ -45,6 +73,8 @@ class Scanner(QObject):
         super().__init__(parent)
         self._left = 0
         self._generation = 0
+        self._line = _Line()
+        self.threads: list[threading.Thread] = []
         self._told.connect(self._on_told)
 
     @property
@@ -55,17 +85,24 @@ class Scanner(QObject):
     def look(self, source: Source, order: Order) -> None:
         """Look through a source of which ``order`` would be made."""
         self._left += 1
-        generation = self._generation
+        line, generation = self._line, self._generation
 
         def work() -> None:
-            self._told.emit(generation, _scan(source, order))
+            while (next_one := line.next()) is not None:
+                self._told.emit(generation, _scan(*next_one))
 
-        threading.Thread(target=work, name="scan", daemon=True).start()
+        if line.add((source, order)):
+            self.threads = [thread for thread in self.threads if thread.is_alive()]
+            self.threads.append(threading.Thread(target=work, name="scan", daemon=True))
+            self.threads[-1].start()
 
     def forget(self) -> None:
         """Nothing of what is under way is wanted any more."""
         self._generation += 1
         self._left = 0
+        self._line.clear()
+        # What comes next need not wait for a folder on a slow drive that is still being looked through.
+        self._line = _Line()
 
     def _on_told(self, generation: int, scanned: Scanned) -> None:
         if generation != self._generation:
@@ -79,7 +116,7 @@ class Scanner(QObject):
 def _scan(source: Source, order: Order) -> Scanned:
     try:
         plan = folder.make_plan(order.source, order.out, source.selection)
-        entries = [Entry(task.source, order.source, task.output, _size(task.source)) for task in plan.tasks]
+        entries = [_entry(task, order) for task in plan.tasks]
         entries += [
             Entry(bad.path, order.source, order.out, state=State.FAILED, message=bad.reason) for bad in plan.unreadable
         ]
@@ -124,12 +161,15 @@ def _done(entry: Entry, row: Mapping[str, str]) -> Entry:
         width=None if width is None else int(width),
         height=None if height is None else int(height),
         noise=None if before is None or after is None else (before, after),
+        message=row.get("notes", ""),
         made_with=None if strength is None else (strength, frozenset({row.get("model_sha256", "")})),
     )
 
 
-def _size(path: Path) -> int:
+def _entry(task: folder.Task, order: Order) -> Entry:
+    entry = Entry(task.source, order.source, task.output)
     try:
-        return path.stat().st_size
+        found = task.source.stat()
     except OSError:
-        return 0
+        return entry
+    return replace(entry, size=found.st_size, mtime_ns=found.st_mtime_ns)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
+import threading
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..batch import Outcome
 from ..engine import AUTO_MODELS
 from ..errors import ModelError
 from ..folder import Plan
-from ..job import Order
+from ..order import Order
 from ..zoo import find
 from . import plain
 from .choices import AUTO
@@ -57,11 +58,12 @@ class Session(QObject):
         self.runner = Runner(self)
         self.estimate = Estimate()
         self.done = self.failed = 0
-        self.was_cancelled = False
+        self.was_cancelled = self.was_broken_off = False
         self.starts_when_scanned = False
         self._sources = Sources()
         self._todo: dict[Path, int] = {}
         self._queue: dict[Path, None] = {}
+        self._roots: dict[Path, Path] = {}
         self._at_once = 1
         self._is_at_work = False
         self.scanner.found.connect(self._on_found)
@@ -95,7 +97,8 @@ class Session(QObject):
             entry for entry in entries if entry.root not in roots and any(s.covers(entry.source) for s in self._sources)
         ]
         if gone:
-            self.entries.keep(entry for entry in entries if entry not in gone)
+            sources = {entry.source for entry in gone}
+            self.entries.keep(entry for entry in entries if entry.source not in sources)
         self._look(changed)
 
     def clear(self) -> None:
@@ -152,22 +155,24 @@ class Session(QObject):
             return
         self.troubled.emit("", "")
         names, hashes = _names_by_root(self.entries.entries()), self._hashes()
+        outs = self._sources.outs(self.place)
         works = []
         for source in self._sources:
             # What the list shows is what is done: not what has arrived in the folder since.
             selection = replace(source.selection, only=frozenset(names.get(source.root, ())))
-            works.append(Work(self._order(source), selection))
+            works.append(Work(self._order(source, outs), selection))
+        self._roots = {work.order.out: work.order.source for work in works}
         self._queue = {}
         self._todo = {
             entry.source: entry.size
             for entry in self.entries.entries()
-            if any(work.order.source == entry.root for work in works) and not self._is_made_by(entry, hashes)
+            if entry.root in outs and not self._is_made_by(entry, hashes)
         }
         self.estimate = Estimate()
         for size in self._todo.values():
             self.estimate.expect(size)
         self.done = self.failed = 0
-        self.was_cancelled = False
+        self.was_cancelled = self.was_broken_off = False
         self._is_at_work = True
         self.estimate.run()
         self.runner.start(works)
@@ -191,29 +196,44 @@ class Session(QObject):
         self.runner.stop()
         self.changed.emit()
 
-    def close(self, seconds: float) -> bool:
-        """End all threads; whether they did in that time."""
+    def close(self) -> None:
+        """Let all threads end."""
         self.scanner.forget()
         self.runner.stop()
         self.thumbs.close()
         self.preferences.save()
-        return self.runner.wait(seconds)
 
-    def _order(self, source: Source) -> Order:
-        out = self._sources.outs(self.place)[source.root]
-        return Order(source.root, out, self.wanted.model, self.wanted.strength)
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """What ends some time after ``close``."""
+        return [*self.runner.threads, *self.scanner.threads, *self.thumbs.threads]
+
+    def _order(self, source: Source, outs: Mapping[Path, Path]) -> Order:
+        return Order(source.root, outs[source.root], self.wanted.model, self.wanted.strength)
 
     def _look(self, sources: Iterable[Source]) -> None:
+        outs = self._sources.outs(self.place)
         for source in sources:
-            self.scanner.look(source, self._order(source))
+            self.scanner.look(source, self._order(source, outs))
         self.changed.emit()
 
     def _on_found(self, scanned: Scanned) -> None:
-        self.entries.put(scanned.entries)
+        self.entries.put([self._with_known(found) for found in scanned.entries])
         if scanned.error is not None:
             self.troubled.emit(plain.about_error(scanned.error), str(scanned.error))
         elif not scanned.entries:
             self.troubled.emit(text("skipped_none"), str(scanned.source.root))
+
+    def _with_known(self, found: Entry) -> Entry:
+        """An entry with what the list says of the same file already and a look through its folder cannot tell."""
+        known = self.entries.entry(found.source)
+        if known is None or (known.stamp, known.output) != (found.stamp, found.output):
+            return found
+        # While a run is at work the list is ahead of what was found.
+        is_ahead = self._is_at_work or known.state is State.FAILED
+        if is_ahead and found.state is State.WAITING:
+            return known
+        return replace(found, width=known.width or found.width, height=known.height or found.height)
 
     def _on_scanned(self) -> None:
         self.changed.emit()
@@ -226,6 +246,7 @@ class Session(QObject):
         for path in passed:
             self.estimate.expect(-self._todo.pop(path))
         self.entries.set_state(passed, State.DONE)
+        self._drop_lost(plan)
         for task in plan.tasks:
             if task.source not in self._todo:
                 entry = self.entries.entry(task.source)
@@ -236,6 +257,19 @@ class Session(QObject):
         self.entries.set_state(self._queue, State.WAITING)
         self._at_once = job.resources_for(Order(plan.out, plan.out), len(plan.tasks)).jobs
         self._show_under_way()
+
+    def _drop_lost(self, plan: Plan) -> None:
+        """Files of the list that are no longer in their folder have nothing to wait for."""
+        root = self._roots.get(plan.out)
+        met = {task.source for task in plan.tasks} | {unreadable.path for unreadable in plan.unreadable}
+        for entry in self.entries.entries():
+            if entry.root != root or entry.source not in self._todo or entry.source in met:
+                continue
+            self.estimate.expect(-self._todo.pop(entry.source))
+            if entry.source.is_dir():  # a folder that could not be listed, and can be by now
+                continue
+            lost = f"{entry.source}: cannot be opened: it is not there any more"
+            self.entries.put([replace(entry, state=State.FAILED, message=lost)])
 
     def _on_file(self, outcome: Outcome) -> None:
         source = outcome.task.source
@@ -261,6 +295,7 @@ class Session(QObject):
         self.entries.set_state(working, State.WAITING)
         self._queue = {}
         self._is_at_work = False
+        self.was_broken_off = error is not None
         if error is not None:
             self.troubled.emit(plain.about_error(error), str(error))
         self.changed.emit()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from ..folder import Selection, default_out
@@ -42,21 +44,32 @@ class Sources:
         return len(self._by_root)
 
     def add(self, paths: Iterable[Path]) -> list[Source]:
-        """Take in files and folders: the sources that are new or have become larger, to be looked through."""
+        """Take in files and folders: the sources to be looked through. Those that were there already may hold more by
+        now."""
         changed: dict[Path, None] = {}
-        for path in map(_absolute, paths):
-            if any(source.covers(path) for source in self._by_root.values()):
-                continue
-            if path.is_dir():
-                for root in [root for root in self._by_root if root.is_relative_to(path)]:
-                    del self._by_root[root]
-                    changed.pop(root, None)
-                self._by_root[path] = Source(path)
-                changed[path] = None
-            else:
-                known = self._by_root.get(path.parent, Source(path.parent, frozenset()))
-                self._by_root[path.parent] = Source(path.parent, (known.names or frozenset()) | {path.name})
-                changed[path.parent] = None
+        # Thousands of files of one folder, or hundreds of folders, may come at once: neither is compared with all that
+        # came before it.
+        for folder, group in groupby(map(_absolute, paths), key=lambda path: path.parent):
+            names = set()
+            for path in group:
+                above = (self._by_root.get(root) for root in (path, *path.parents))
+                covering = next((source.root for source in above if source is not None and source.covers(path)), None)
+                if covering is not None:
+                    changed[covering] = None
+                elif path.is_dir():
+                    deep = len(path.parts)
+                    below = [root for root in self._by_root if len(root.parts) > deep and root.is_relative_to(path)]
+                    for root in below:
+                        del self._by_root[root]
+                        changed.pop(root, None)
+                    self._by_root[path] = Source(path)
+                    changed[path] = None
+                else:
+                    names.add(path.name)
+            if names:
+                known = self._by_root.get(folder, Source(folder, frozenset()))
+                self._by_root[folder] = Source(folder, (known.names or frozenset()) | names)
+                changed[folder] = None
         return [self._by_root[root] for root in changed]
 
     def restrict(self, names: Mapping[Path, Collection[str]]) -> None:
@@ -76,14 +89,13 @@ class Sources:
 
 def _names(roots: list[Path]) -> dict[Path, str]:
     """A name for each folder: its own where it has no namesake, else with as many of its parents as it takes."""
-    names = {}
-    for root in roots:
-        parts = [part for part in root.parts if part != root.anchor] or ["pictures"]
-        for count in range(1, len(parts) + 1):
-            tail = parts[-count:]
-            if not any(other != root and list(other.parts[-count:]) == tail for other in roots):
-                break
-        names[root] = " - ".join(tail)
+    parts = {root: [part for part in root.parts if part != root.anchor] or ["pictures"] for root in roots}
+    names: dict[Path, str] = {}
+    for count in range(1, max(map(len, parts.values()), default=0) + 1):
+        tails = Counter(tuple(own[-count:]) for own in parts.values())
+        for root, own in parts.items():
+            if root not in names and (tails[tuple(own[-count:])] == 1 or count == len(own)):
+                names[root] = " - ".join(own[-count:])
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage, QPixmap
+
+log = logging.getLogger(__name__)
 
 SIDE = 96
 """The longer side of a thumbnail in pixels: twice what it takes on a screen of ordinary density."""
@@ -22,7 +25,8 @@ _READ_WHOLE = frozenset({".webp", ".gif", ".avif"})
 
 
 class Thumbs(QObject):
-    """Thumbnails by file. ``ready`` tells the file, and the picture's width and height in pixels (0: not known)."""
+    """Thumbnails by file, made by ``threads``. ``ready`` tells the file, and the picture's width and height in pixels
+    (0: not known)."""
 
     ready = Signal(object, int, int)
     _made = Signal(object, QImage, int, int)
@@ -32,11 +36,12 @@ class Thumbs(QObject):
         self._pixmaps: OrderedDict[Path, QPixmap | None] = OrderedDict()
         self._waiting: OrderedDict[Path, None] = OrderedDict()
         self._under_way: set[Path] = set()
+        self._stale: set[Path] = set()  # of those under way: what they are made of is no longer there
         self._condition = threading.Condition()
         self._is_open = True
-        self._threads = [threading.Thread(target=self._work, name="thumbs", daemon=True) for _ in range(_THREADS)]
+        self.threads = [threading.Thread(target=self._work, name="thumbs", daemon=True) for _ in range(_THREADS)]
         self._made.connect(self._on_made)
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
     def get(self, source: Path) -> QPixmap | None:
@@ -54,14 +59,18 @@ class Thumbs(QObject):
                 self._condition.notify()
         return None
 
+    def forget(self, source: Path) -> None:
+        """The file is another one now: its thumbnail is made anew when it is asked for."""
+        self._pixmaps.pop(source, None)
+        with self._condition:
+            self._stale |= self._under_way & {source}
+
     def close(self) -> None:
-        """End the threads."""
+        """Let the threads end."""
         with self._condition:
             self._is_open = False
             self._waiting.clear()
             self._condition.notify_all()
-        for thread in self._threads:
-            thread.join()
 
     def _work(self) -> None:
         while True:
@@ -71,18 +80,28 @@ class Thumbs(QObject):
                     return
                 source, _ = self._waiting.popitem()
                 self._under_way.add(source)
-            image, width, height = _thumbnail(source)
+            try:
+                image, width, height = _thumbnail(source)
+            except Exception:
+                # A fault of ours, or no memory for it: it must not end the thread that makes all others.
+                log.exception("%s: no thumbnail", source)
+                image, width, height = QImage(), 0, 0
             with self._condition:
                 if not self._is_open:
                     return
                 self._made.emit(source, image, width, height)
 
     def _on_made(self, source: Path, image: QImage, width: int, height: int) -> None:
+        with self._condition:
+            self._under_way.discard(source)
+            is_stale = source in self._stale
+            self._stale.discard(source)
+        if is_stale:
+            self.get(source)
+            return
         self._pixmaps[source] = None if image.isNull() else QPixmap.fromImage(image)
         while len(self._pixmaps) > _KEPT:
             self._pixmaps.popitem(last=False)
-        with self._condition:
-            self._under_way.discard(source)
         self.ready.emit(source, width, height)
 
 

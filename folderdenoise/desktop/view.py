@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QCursor,
@@ -217,6 +217,15 @@ class SplitView(QWidget):
         """What was asked for while nobody could see it."""
         super().showEvent(event)
         self._moved()
+
+    def event(self, event: QEvent) -> bool:
+        """The window has come to a screen of another density."""
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            if self._fits:
+                self.fit()
+            else:
+                self._moved()
+        return super().event(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Take hold of the divider, or of the picture."""

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QSyste
 from ..batch import Outcome
 from ..folder import Plan, default_out
 from ..habits import Habits
-from ..job import Order
+from ..order import Order
 from . import plain
 from .dialogs import ask_for_folder
 from .entries import Entry
@@ -18,7 +18,7 @@ from .icon import icon
 from .runner import Watcher
 from .session import Session
 from .texts import text
-from .widgets import ElidedLabel
+from .widgets import ElidedLabel, as_tip
 
 
 class WatchBar(QWidget):
@@ -33,6 +33,7 @@ class WatchBar(QWidget):
         self.watcher = Watcher(self)
         self._order: Order | None = None
         self._done = self._failed = 0
+        self._is_troubled = False
         self._tray: QSystemTrayIcon | None = None
         self.switch = QCheckBox(text("watch"))
         self.switch.setToolTip(text("watch_hint"))
@@ -107,6 +108,9 @@ class WatchBar(QWidget):
 
     def _on_file(self, outcome: Outcome) -> None:
         source = outcome.task.source
+        if self._is_troubled:
+            self._is_troubled = False
+            self._session.troubled.emit("", "")
         self._done += outcome.status == "done"
         self._failed += outcome.status != "done"
         entry = self._session.entries.entry(source)
@@ -118,7 +122,10 @@ class WatchBar(QWidget):
         self._say_how_it_stands()
 
     def _on_warning(self, message: str) -> None:
-        self.state.setToolTip(f"{self.state.text()}\n{message}")
+        self.state.setToolTip(as_tip(f"{self.state.text()}\n{message}"))
+        if (words := plain.about_warning(message)) is not None:
+            self._is_troubled = True
+            self._session.troubled.emit(words, message)
 
     def _on_ended(self, error: Exception | None) -> None:
         folder = self._order.source if self._order is not None else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6 import QtGui
 from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
@@ -20,6 +21,11 @@ from PySide6.QtWidgets import (
 from .texts import text
 
 
+def as_tip(content: str) -> str:
+    """Text for a tool tip, which takes what looks like HTML for it: a file may be called <b>."""
+    return QtGui.Qt.convertFromPlainText(content) if QtGui.Qt.mightBeRichText(content) else content
+
+
 class ElidedLabel(QLabel):
     """One line that shows as much of its text as there is room for, the middle left out; the tip has all of it."""
 
@@ -31,7 +37,7 @@ class ElidedLabel(QLabel):
     def setText(self, content: str) -> None:  # noqa: N802
         """Show this."""
         super().setText(content)
-        self.setToolTip(content)
+        self.setToolTip(as_tip(content))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """A few letters."""
@@ -62,6 +68,7 @@ class Notice(QFrame):
         self._full, self.about = "", "file"
         self.words = QLabel()
         self.words.setWordWrap(True)
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.button = QPushButton(text("details"))
         self.button.clicked.connect(lambda: Details(self._full, self).open())

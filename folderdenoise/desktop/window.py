@@ -27,6 +27,7 @@ from .delegate import EntryDelegate
 from .dialogs import ask_for_files, ask_for_folder
 from .entries import ENTRY_ROLE, Entry, State
 from .icon import icon
+from .latest import all_ended
 from .panels import ModelPanel, ResultsPanel, Welcome
 from .preferences import Preferences
 from .runbar import RunBar
@@ -36,7 +37,8 @@ from .texts import text
 from .watchbar import WatchBar
 from .widgets import Notice
 
-_PATIENCE = 3.0  # seconds that files under way may take to notice that the program ends
+PATIENCE = 3.0
+"""Seconds that what is under way may take to notice that the program ends."""
 
 
 class Window(QWidget):
@@ -58,7 +60,7 @@ class Window(QWidget):
         self.watch = WatchBar(self.session)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._pages = QStackedWidget()
-        self._quits = False
+        self._quits = self._is_in_tray = False
         self._set_up_list()
         self._lay_out()
         self._connect()
@@ -75,12 +77,13 @@ class Window(QWidget):
         self.session.starts_when_scanned = start
         self.session.add(paths)
 
-    def end(self) -> bool:
-        """Whether all threads have ended, after waiting a moment for them."""
-        self.comparison.preview.close()
-        has_ended = self.session.close(_PATIENCE)
-        self.watch.watcher.stop()
-        return self.watch.watcher.wait(_PATIENCE) and has_ended
+    def end(self, seconds: float = PATIENCE) -> bool:
+        """Whether all threads have ended, after waiting for them at most so long."""
+        preview, watcher = self.comparison.preview, self.watch.watcher
+        preview.close()
+        self.session.close()
+        watcher.stop()
+        return all_ended([*self.session.threads, *watcher.threads, *preview.threads], seconds)
 
     def _set_up_list(self) -> None:
         self.list.setModel(self.session.entries)
@@ -144,6 +147,7 @@ class Window(QWidget):
         self.run.results.clicked.connect(self._open_results)
         self.watch.showing.connect(self._come_back)
         self.watch.quitting.connect(self._quit)
+        self.watch.watcher.ended.connect(self._on_watch_ended)
 
     def _shortcuts(self) -> None:
         actions: list[tuple[QKeySequence, Callable[[], object]]] = [
@@ -161,12 +165,17 @@ class Window(QWidget):
         is_idle = session.phase is Phase.IDLE
         has_rows = session.entries.rowCount() > 0
         self._pages.setCurrentWidget(self._splitter if has_rows else self.welcome)
-        self._remove.setEnabled(is_idle and self.list.selectionModel().hasSelection())
+        self._remove.setEnabled(self._may_remove and self.list.selectionModel().hasSelection())
         self._clear.setEnabled(is_idle)
         self.results.setEnabled(is_idle)
         entry = self._current()
         place = entry or next((entry for entry in session.entries.entries() if entry.state is State.DONE), None)
         self.run.results.setEnabled(place is not None and _folder_of(place).is_dir())
+
+    @property
+    def _may_remove(self) -> bool:
+        """What a folder holds that is still being looked through is not known: nothing can be left of it."""
+        return self.session.phase is Phase.IDLE and not self.session.scanner.is_busy
 
     def _current(self) -> Entry | None:
         index = self.list.currentIndex()
@@ -189,19 +198,22 @@ class Window(QWidget):
     def _on_data(self, first: QModelIndex, last: QModelIndex) -> None:
         index = self.list.currentIndex()
         if index.isValid() and first.row() <= index.row() <= last.row():
-            self._tell_about(index.data(ENTRY_ROLE))
+            self._show(index.data(ENTRY_ROLE))
 
     def _on_current(self, index: QModelIndex) -> None:
         entry: Entry | None = index.data(ENTRY_ROLE) if index.isValid() else None
         if entry is not None:
-            result = entry.output if self.session.is_current(entry) else None
-            self.comparison.show_file(Shown(entry.source, result))
-            self._tell_about(entry)
+            self._show(entry)
         self._refresh()
+
+    def _show(self, entry: Entry) -> None:
+        result = entry.output if self.session.is_current(entry) else None
+        self.comparison.show_file(Shown(entry.source, result, entry.stamp))
+        self._tell_about(entry)
 
     def _tell_about(self, entry: Entry) -> None:
         if entry.state is State.FAILED:
-            self.notice.tell(f"{entry.source.name}: {entry.reason}", entry.message)
+            self.notice.tell(f"{entry.name}: {entry.reason}", entry.message)
             # The notice takes room from the list.
             QTimer.singleShot(0, self.list, lambda: self.list.scrollTo(self.list.currentIndex()))
         elif self.notice.about == "file":
@@ -242,7 +254,7 @@ class Window(QWidget):
         self.results.show_place(place)
 
     def _remove_chosen(self) -> None:
-        if self.session.phase is Phase.IDLE:
+        if self._may_remove:
             indexes = self.list.selectionModel().selectedIndexes()
             self.session.remove(index.data(ENTRY_ROLE).source for index in indexes)
 
@@ -255,9 +267,15 @@ class Window(QWidget):
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(_folder_of(entry))))
 
     def _come_back(self) -> None:
+        self._is_in_tray = False
         self.showNormal()
         self.raise_()
         self.activateWindow()
+
+    def _on_watch_ended(self) -> None:
+        # Its tray icon is gone: nothing else would lead back to the window, nor say why the watch has ended.
+        if self._is_in_tray:
+            self._come_back()
 
     def _quit(self) -> None:
         self._quits = True
@@ -282,6 +300,7 @@ class Window(QWidget):
         preferences.keep("geometry", self.saveGeometry())
         preferences.keep("splitter", self._splitter.saveState())
         if self.watch.is_watching and self.watch.has_tray and not quits:
+            self._is_in_tray = True
             self.hide()
             self.watch.tell_that_it_stays()
             event.ignore()
@@ -291,6 +310,7 @@ class Window(QWidget):
         if is_busy and QMessageBox.question(self, text("title"), text(question)) != QMessageBox.StandardButton.Yes:
             event.ignore()
             return
+        self._is_in_tray = False
         self.watch.stop()
         self.session.cancel()
         event.accept()

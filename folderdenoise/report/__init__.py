@@ -6,11 +6,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..codecs.picture import shown
 from ..publish import published
 from ..table import Row
 from .gather import read_pages
-from .page import View, render
+from .page import View, legible, render
 from .sources import RunSources, find_originals
 from .views import comparison_view, run_view
 
@@ -26,7 +25,7 @@ def write_report(out: Path, originals: Path | None = None) -> Path:
     """
     pages = read_pages(out)
     sources = RunSources(out, originals, find_originals(out, pages))
-    return _publish(run_view(shown(out.resolve().name), pages, sources, out), out / REPORT_NAME)
+    return _publish(run_view(legible(out.resolve().name), pages, sources, out), out / REPORT_NAME)
 
 
 def write_comparison(

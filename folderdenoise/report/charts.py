@@ -42,7 +42,8 @@ def histogram(
     """Histograms of the ``series`` (name, kind, values) over one axis; None if there is nothing to draw.
 
     None and infinite values are left out; of the latter is said how many. Of more than 200 values, the outermost
-    half percent on each side count in the first and last bar, lest one odd file squeeze all others together.
+    half percent on each side count in the first and last bar, whose words say so, lest one odd file squeeze all others
+    together.
     """
     known = [(name, kind, [value for value in values if value is not None]) for name, kind, values in series]
     finite = [(name, kind, values, sorted(filter(math.isfinite, values))) for name, kind, values in known]
@@ -55,10 +56,20 @@ def histogram(
     step = nice_step((high - low) / _BINS) if high > low else 10.0**-decimals
     first = math.floor(low / step)
     bins = max(math.floor(high / step) - first + 1, 8)
+    # A bar may be narrower than the figures are exact.
+    exact = max(decimals, -math.floor(math.log10(step) + 1e-9))
     peak = max(max(_counts(values, first, step, bins)) for *_, values in finite)
 
     def place(value: float) -> float:
         return min(max((value / step - first) / bins, 0.0), 1.0) * WIDTH
+
+    def words(index: int, inside: Sequence[float]) -> str:
+        low, high = (first + index) * step, (first + index + 1) * step
+        if index == 0 and inside[0] < low - 1e-9 * step:
+            return f"under {high:.{exact}f}"
+        if index == bins - 1 and inside[-1] > high + 1e-9 * step:
+            return f"{low:.{exact}f} and more"
+        return f"{low:.{exact}f} to {high:.{exact}f}"
 
     drawn = []
     for name, kind, values, inside in finite:
@@ -68,7 +79,7 @@ def histogram(
                 round(HEIGHT * (1.0 - count / peak), 2),
                 round(WIDTH / bins - 1.0, 2),
                 round(HEIGHT * count / peak, 2),
-                f"{(first + index) * step:.{decimals}f} to {(first + index + 1) * step:.{decimals}f} {unit}: {count:,}",
+                f"{f'{words(index, inside)} {unit}'.rstrip()}: {count:,}",
             )
             for index, count in enumerate(_counts(inside, first, step, bins))
             if count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,6 +25,8 @@ MOST_ROWS = 30_000
 """Rows in the table: more would make the file too large to open fast. The most doubtful ones are kept."""
 MOST_FAILED = 500
 """Failed files that are listed with their reasons."""
+
+_JOINERS = "\u200c\u200d"
 
 # Key, title, decimals (None: text), what it is. Columns without a value are left out.
 _COLUMNS: tuple[tuple[str, str, int | None, str], ...] = (
@@ -136,9 +139,15 @@ def render(view: View) -> str:
     )
 
 
+def legible(text: str) -> str:
+    """Text of a table as any screen can show it: control characters escaped, but not what joins letters or parts them
+    in Persian and Indian names, which no terminal can be trusted with."""
+    return "".join(part if part in _JOINERS else shown(part) for part in re.split(f"([{_JOINERS}])", text) if part)
+
+
 def name_of(page: Row) -> str:
     """A file's name as text that any screen can show, with the page where there are several."""
-    name = shown(page.file)
+    name = legible(page.file)
     return f"{name}, page {page.page} of {page.pages}" if page.pages > 1 else name
 
 
@@ -168,7 +177,7 @@ def _table(view: View) -> dict[str, Any]:
     columns = [
         (key, title, decimals, words)
         for key, title, decimals, words in _COLUMNS
-        if key == "file" or (key not in idle and any(values[key]))
+        if key == "file" or (key not in idle and _says_something(key, values[key]))
     ]
     return {
         "columns": [
@@ -181,12 +190,18 @@ def _table(view: View) -> dict[str, Any]:
     }
 
 
+def _says_something(key: str, values: list[str | float | None]) -> bool:
+    # A score of 0 stands as an empty cell; of all other figures 0 is one.
+    return any(values) if key == "score" else any(value not in (None, "") for value in values)
+
+
 def _value(page: Row, judgement: Judgement, key: str, decimals: int | None) -> str | float | None:
     if key == "score":
-        return round(judgement.score, 2)
+        # Down: rounded up to the mark, a page would count as doubtful in the table and not in the headline.
+        return math.floor(100 * judgement.score + 1e-9) / 100
     value = getattr(page, key)
     if decimals is None:
-        return shown(value or "")
+        return legible(value or "")
     if value is None or (key == "megapixels" and not page.is_done):
         return None
     return round(value, decimals) if math.isfinite(value) else ("inf" if value > 0 else "-inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,12 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import zoo
-from ..codecs.picture import shown
 from ..errors import ModelError
 from ..table import Row
 from . import charts, crops, gather, rank
 from .charts import Chart
-from .page import Card, Fact, Model, Section, View, name_of, number
+from .page import Card, Fact, Model, Section, View, legible, name_of, number
 from .rank import Judgement, Measure, Picks
 from .sources import RunSources
 
@@ -151,7 +151,9 @@ def _facts(totals: gather.Totals, pages: Sequence[Row]) -> tuple[Fact, ...]:
         facts.append(Fact("mean noise, of 255 levels", f"{number(before, 1)} → {number(after, 1)}"))
     gain = _mean(page.psnr_gain for page in done)
     if gain is not None:
-        facts.append(Fact("mean PSNR gain", number(gain, 2, "dB", sign=True)))
+        infinite = sum(math.isinf(page.psnr_gain or 0.0) for page in done)
+        which = f", without {infinite:,} infinite" if infinite else ""
+        facts.append(Fact(f"mean PSNR gain{which}", number(gain, 2, "dB", sign=True)))
     ssim = _mean(page.ssim_gain for page in done)
     if ssim is not None:
         facts.append(Fact("mean SSIM gain", number(ssim, 3, sign=True)))
@@ -203,7 +205,7 @@ def _card(
         words = (*words, f"{_count(more, 'more page')} of this file deserve{'s' if more == 1 else ''} a look")
     failure = shot if isinstance(shot, str) else shot.note
     taken = None if isinstance(shot, str) else shot
-    return Card(name_of(page), taken, _figures(page, taken), tuple(shown(word) for word in words), shown(failure))
+    return Card(name_of(page), taken, _figures(page, taken), tuple(legible(word) for word in words), legible(failure))
 
 
 def _figures(page: Row, shot: crops.Shot | None) -> tuple[tuple[str, str], ...]:
@@ -228,7 +230,7 @@ def _figures(page: Row, shot: crops.Shot | None) -> tuple[tuple[str, str], ...]:
 
 
 def _failed(pages: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-    return tuple((name_of(page), shown(page.notes)) for page in pages if not page.is_done)
+    return tuple((name_of(page), legible(page.notes)) for page in pages if not page.is_done)
 
 
 def _settings(pages: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
@@ -243,7 +245,7 @@ def _model(name: str) -> Model:
     try:
         card = zoo.find(name)
     except ModelError:
-        return Model(shown(name), (("card", "not found on this machine"),))
+        return Model(legible(name), (("card", "not found on this machine"),))
     minutes = card.training.get("seconds")
     took = f", in {_time(minutes)}" if isinstance(minutes, (int, float)) else ""
     facts = (

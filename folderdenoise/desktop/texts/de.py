@@ -55,6 +55,7 @@ TEXTS = {
     "ended_failed_one": "1 ging nicht",
     "ended_failed_many": "{n} gingen nicht",
     "cancelled": "Abgebrochen. Fertiges bleibt erhalten; Starten macht dort weiter.",
+    "broken_off": "Nicht fertig: {done} von {total} erledigt.",
     "nothing_to_do": "Nichts zu tun: Alle Ergebnisse sind schon da.",
     "state_waiting": "wartet",
     "state_working": "in Arbeit…",

@@ -54,6 +54,7 @@ TEXTS = {
     "ended_failed_one": "1 could not be done",
     "ended_failed_many": "{n} could not be done",
     "cancelled": "Cancelled. What is finished is kept; Start goes on from there.",
+    "broken_off": "Not finished: {done} of {total} done.",
     "nothing_to_do": "Nothing to do: all results are there already.",
     "state_waiting": "waiting",
     "state_working": "working…",
