@@ -113,7 +113,7 @@ def to_cell(value: object, column: str) -> str:
     """``value`` as text that a spreadsheet takes as a value, never as a formula.
 
     Text that starts like a formula (or with an apostrophe) gets an apostrophe in front; :func:`from_cell` takes it
-    off again. File names that are no Unicode show their odd bytes as ``\\xNN``.
+    off again. File names that are no Unicode show their odd bytes as ``\\udcNN``, as Python reads them.
     """
     if value is None:
         return ""
