@@ -200,8 +200,8 @@ def test_blind_gives_each_kind_its_share(monkeypatch: pytest.MonkeyPatch) -> Non
     shares = {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
     assert shares == pytest.approx(
         {
-            "gaussian": 0.44,
-            "camera": 0.32,
+            "gaussian": 0.54,
+            "camera": 0.22,
             "correlated": 0.04,
             "film_grain": 0.03,
             "speckle": 0.02,
@@ -212,7 +212,7 @@ def test_blind_gives_each_kind_its_share(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     assert unchanged / 3000 == pytest.approx(0.08, abs=0.02)
     # Only a fifth of the Gaussian share is neither clipped nor rounded.
-    assert on_grid / 3000 == pytest.approx(1 - 0.44 * 0.2, abs=0.025)
+    assert on_grid / 3000 == pytest.approx(1 - 0.54 * 0.2, abs=0.025)
 
 
 def test_blind_reaches_its_strongest_noise_and_no_more() -> None:

@@ -126,8 +126,8 @@ class Blind:
     ``stored`` is the share of the Gaussian images that is clipped and rounded to 8 bits; every other kind always is.
     """
 
-    gaussian: float = 0.44
-    camera: float = 0.32
+    gaussian: float = 0.54
+    camera: float = 0.22
     correlated: float = 0.04
     grain: float = 0.03
     speckle: float = 0.02
