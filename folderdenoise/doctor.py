@@ -16,7 +16,7 @@ from .engine import AUTO_MODELS
 from .errors import ModelError
 from .graphs import AnyGraph, compiled
 from .machine import all_cores
-from .runtime import feed_for, has_bf16
+from .runtime import feed_for, has_bf16, prefers_bf16
 
 SIDE = 512
 """Side in pixels of the square that the network is timed on."""
@@ -68,7 +68,7 @@ def trials(seconds: float = 10.0) -> Iterator[Trial]:
 def used(found: list[Trial]) -> str:
     """What a run without ``--device`` and ``--precision`` takes, and what to ask for if something else was faster."""
     device, _ = devices.choose("auto")
-    own = max(_precisions(device), key=("f32", "bf16").index)
+    own = "bf16" if device.name == "cpu" and prefers_bf16() else "f32"
     sentence = f"8-bit images are computed on the {device.title} in {own}, all others in f32."
     colour = [trial for trial in found if trial.model == AUTO_MODELS[3] and trial.megapixels_per_second]
     if not colour:

@@ -11,7 +11,7 @@ from . import devices
 from .devices import Device, Wish
 from .errors import ModelError, UsageError
 from .onnx_graph import OnnxGraph
-from .runtime import Graph, feed_for, has_bf16
+from .runtime import Graph, feed_for, has_bf16, prefers_bf16
 from .zoo import REPAIR, ModelCard
 
 Precision = Literal["auto", "f32", "bf16"]
@@ -65,10 +65,10 @@ class Graphs:
         """The precision for images of ``dtype``. Raises UsageError when the processor lacks what was asked for."""
         if self._precision == "f32" or (self._precision == "auto" and dtype != np.uint8) or self.device.name != "cpu":
             return "f32"
+        if self._precision == "auto":
+            return "bf16" if prefers_bf16() else "f32"
         if has_bf16():
             return "bf16"
-        if self._precision == "auto":
-            return "f32"
         raise UsageError("This processor has no bf16 arithmetic. Use precision auto or f32.")
 
     def check_precision(self) -> None:

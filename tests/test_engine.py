@@ -212,7 +212,8 @@ def test_more_than_1_needs_a_model_that_takes_strength(zoo_dir):
 
 
 @needs_bf16
-def test_auto_takes_bf16_for_8_bits_only(zoo_dir):
+def test_auto_takes_bf16_for_8_bits_only(zoo_dir, monkeypatch):
+    monkeypatch.setattr(graphs, "prefers_bf16", lambda: True)
     denoiser = Denoiser()
     assert denoiser.denoise(to_dtype(picture(), np.uint8)).precision == "bf16"
     assert denoiser.denoise(to_dtype(picture(), np.uint16)).precision == "f32"
@@ -234,10 +235,46 @@ def test_bf16_computes_the_change_in_bf16_but_keeps_the_image(zoo_dir):
 
 
 def test_without_bf16_auto_is_f32_and_bf16_is_an_error(zoo_dir, monkeypatch):
+    monkeypatch.setattr(runtime, "has_bf16", lambda: False)
     monkeypatch.setattr(graphs, "has_bf16", lambda: False)
+    runtime.prefers_bf16.cache_clear()
     assert Denoiser().denoise(to_dtype(picture(), np.uint8)).precision == "f32"
     with pytest.raises(UsageError, match="no bf16"):
         Denoiser(precision="bf16").preload(3)
+    runtime.prefers_bf16.cache_clear()
+
+
+@needs_bf16
+@pytest.mark.parametrize("faster", ["f32", "bf16"])
+def test_auto_takes_the_precision_that_is_faster_here(zoo_dir, monkeypatch, faster):
+    # A clock that only moves while a graph of the slower precision runs.
+    now = [0.0]
+    compiled = runtime._core().compile_model
+
+    class Timed:
+        def __init__(self, model, target, config):
+            self._request = compiled(model, target, config).create_infer_request()
+            self._cost = 1.0 if config["INFERENCE_PRECISION_HINT"] == faster else 2.0
+
+        def create_infer_request(self):
+            return self
+
+        def infer(self, feed):
+            self._request.infer(feed)
+            now[0] += self._cost
+
+    class Core:
+        compile_model = staticmethod(Timed)
+        get_property = staticmethod(runtime._core().get_property)
+
+    core = Core()
+    monkeypatch.setattr(runtime, "_core", lambda: core)
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: now[0])
+    runtime.prefers_bf16.cache_clear()
+    try:
+        assert runtime.prefers_bf16() == (faster == "bf16")
+    finally:
+        runtime.prefers_bf16.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -328,6 +365,7 @@ def test_a_bad_answer_in_bf16_is_tried_again_in_f32(zoo_dir, monkeypatch):
         return {name: value * np.nan if graph.precision in bad else value for name, value in outputs.items()}
 
     monkeypatch.setattr(Graph, "infer", failing)
+    monkeypatch.setattr(graphs, "prefers_bf16", lambda: True)
     image = to_dtype(picture(), np.uint8)
     result = Denoiser("rgb-leaky").denoise(image)
     assert result.precision == "f32"

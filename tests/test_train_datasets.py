@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from folderdenoise.errors import UsageError
 from train import loading
-from train.datasets import ArraySource, Cifar10, CropSource, Digits, FolderCrops, PairedSource, ResizedFolder
-from train.noise import Gaussian
+from train.datasets import ArraySource, Cifar10, CropSource, Digits, FolderCrops, PairedSource, Pool, ResizedFolder
+from train.noise import Blind, Gaussian
 
 from . import pictures
 
@@ -200,7 +201,7 @@ def array_source(seed: int) -> ArraySource:
 
 def crop_source(seed: int) -> CropSource:
     photos = [numbered(40 + 10 * index, 90 - 10 * index, 3, index) for index in range(4)]
-    return CropSource(photos[1:], photos[:1], Gaussian(0.2), 8, ((0.0, 16), (0.5, 24)), seed, "")
+    return CropSource([Pool(photos[1:], Gaussian(0.2))], photos[:1], 8, ((0.0, 16), (0.5, 24)), seed, "")
 
 
 def paired_source(seed: int) -> PairedSource:
@@ -234,7 +235,7 @@ def test_noise_is_fresh_in_every_epoch_and_for_every_image() -> None:
 
 def test_crops_lie_inside_and_reach_every_border_and_turn() -> None:
     photo, held_out = numbered(20, 24), numbered(20, 24, seed=1)
-    source = CropSource([photo], [held_out], NO_NOISE, 32, ((0.0, 16),), 1, "", draws=1)
+    source = CropSource([Pool([photo], NO_NOISE)], [held_out], 32, ((0.0, 16),), 1, "", draws=1)
     places = set()
     for step in range(12):
         clean, noisy = source.batch(step, 0.0)
@@ -258,7 +259,7 @@ def test_crops_prefer_detail() -> None:
     half[:, 64:] = numbered(64, 64)
 
     def detailed(draws: int) -> float:
-        source = CropSource([half], [half], NO_NOISE, 64, ((0.0, 16),), 1, "", draws)
+        source = CropSource([Pool([half], NO_NOISE)], [half], 64, ((0.0, 16),), 1, "", draws)
         return float(np.mean([image.std() > 0.1 for image in source.batch(0, 0.0)[0]]))
 
     assert detailed(1) < 0.75
@@ -267,7 +268,7 @@ def test_crops_prefer_detail() -> None:
 
 def test_patches_grow_with_the_schedule_at_the_same_number_of_pixels() -> None:
     photos = [numbered(140, 150, 3, index) for index in range(2)]
-    source = CropSource(photos[1:], photos[:1], NO_NOISE, 16, FolderCrops().patches, 1, "")
+    source = CropSource([Pool(photos[1:], NO_NOISE)], photos[:1], 16, FolderCrops().patches, 1, "")
     sizes = {progress: source.batch(0, progress)[0].shape for progress in (0.0, 0.69, 0.7, 0.9, 1.0)}
     assert sizes == {
         0.0: (16, 64, 64, 3),
@@ -281,7 +282,55 @@ def test_patches_grow_with_the_schedule_at_the_same_number_of_pixels() -> None:
 
 def test_crops_of_images_that_are_all_too_small_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 32×32"):
-        CropSource([numbered(31, 90)], [numbered(90, 90)], NO_NOISE, 2, ((0.0, 32),), 1, "")
+        CropSource([Pool([numbered(31, 90)], NO_NOISE)], [numbered(90, 90)], 2, ((0.0, 32),), 1, "")
+
+
+def test_pools_get_their_shares_and_their_noise() -> None:
+    dark, light = np.full((64, 64, 1), 10, np.uint8), np.full((64, 64, 1), 200, np.uint8)
+    pools = [Pool([dark], NO_NOISE, 0.6), Pool([light], Gaussian(0.05), 0.2), Pool([], NO_NOISE, 0.2)]
+    source = CropSource(pools, [dark], 16, ((0.0, 32),), 1, "")
+    batches = [source.batch(step, 0.0) for step in range(60)]
+    clean, noisy = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    is_light = clean.mean(axis=(1, 2, 3)) > 0.5
+    assert is_light.mean() == pytest.approx(0.25, abs=0.05)  # an empty pool has no share
+    spread = (noisy - clean).std(axis=(1, 2, 3))
+    assert (spread[is_light] > 0.03).all()
+    assert (spread[~is_light] == 0.0).all()
+
+
+def test_soft_crops_are_enlarged() -> None:
+    photo = np.indices((128, 128)).sum(axis=0)[..., None] % 2 * 200  # the finest detail there is
+    photo = photo.astype(np.uint8)
+
+    def finest(soft: float) -> np.ndarray:
+        source = CropSource([Pool([photo], NO_NOISE, soft=soft)], [photo], 64, ((0.0, 32),), 1, "")
+        clean = source.batch(0, 0.0)[0]
+        assert clean.shape == (64, 32, 32, 1)
+        return np.abs(np.diff(clean, axis=1)).mean(axis=(1, 2, 3))
+
+    assert (finest(0.0) > 0.7).all()
+    assert (finest(0.5) < 0.6).mean() == pytest.approx(0.5, abs=0.15)
+    assert (finest(1.0) < 0.6).mean() > 0.9
+
+
+def test_photographs_with_noise_of_their_own_get_strong_noise_only(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shading = np.linspace(60, 180, 256)[None, :, None] * np.ones((256, 1, 3))
+    for index in range(6):
+        grain = 3.0 if index % 2 else 0.0
+        level = 30 if index % 2 else 0  # brighter ones are grainy
+        image = shading + level + grain * rng.normal(size=shading.shape)
+        pictures.save(tmp_path / f"{index}.png", np.rint(image).astype(np.uint8))
+    source = FolderCrops(3, ((0.0, 64),), generated_share=0.0, soft=0.0).load(tmp_path, Blind(), 16, 1)
+    assert "cleanest" in source.description
+    grainy, quiet = [], []
+    for step in range(25):
+        for clean, noisy in zip(*source.batch(step, 0.0), strict=True):
+            own = float((clean - cv2.GaussianBlur(clean, (0, 0), 2)).std()) * 255
+            (grainy if own > 1.5 else quiet).append(float((noisy - clean).std()) * 255)
+    assert len(grainy) / (len(grainy) + len(quiet)) == pytest.approx(0.35 / 0.88, abs=0.08)
+    assert min(grainy) > 8
+    assert np.mean(np.array(quiet) < 5) > 0.2
 
 
 def test_folder_recipes_hold_images_out(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import keras
 from folderdenoise.errors import UsageError
 from train import callbacks
 from train.architectures import Autoencoder, UNet
-from train.datasets import ArraySource, CropSource
+from train.datasets import ArraySource, CropSource, Pool
 from train.fit import fit, noise_level_target
 from train.noise import Gaussian
 from train.recipes import RECIPES, Cosine
@@ -49,7 +49,7 @@ def small_images(seed: int = 1) -> ArraySource:
 def crops() -> CropSource:
     """Patches of 16, then of 24 from half of the schedule on; eight batches an epoch."""
     photos = [pictures.scene(48, 64, 1, seed)[..., None] for seed in range(3)]
-    source = CropSource(photos[1:], photos[:1], Gaussian(0.15), 8, ((0.0, 16), (0.5, 24)), 1, "crops")
+    source = CropSource([Pool(photos[1:], Gaussian(0.15))], photos[:1], 8, ((0.0, 16), (0.5, 24)), 1, "crops")
     source.steps_per_epoch = 8
     return source
 

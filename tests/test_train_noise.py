@@ -200,19 +200,19 @@ def test_blind_gives_each_kind_its_share(monkeypatch: pytest.MonkeyPatch) -> Non
     shares = {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
     assert shares == pytest.approx(
         {
-            "gaussian": 0.54,
-            "camera": 0.22,
-            "correlated": 0.04,
-            "film_grain": 0.03,
-            "speckle": 0.02,
-            "salt_and_pepper": 0.02,
-            "none": 0.13,  # JPEG alone and identity
+            "gaussian": 0.30,
+            "camera": 0.42,
+            "correlated": 0.06,
+            "film_grain": 0.04,
+            "speckle": 0.03,
+            "salt_and_pepper": 0.03,
+            "none": 0.12,  # JPEG alone and identity
         },
         abs=0.025,
     )
-    assert unchanged / 3000 == pytest.approx(0.08, abs=0.02)
+    assert unchanged / 3000 == pytest.approx(0.06, abs=0.02)
     # Only a fifth of the Gaussian share is neither clipped nor rounded.
-    assert on_grid / 3000 == pytest.approx(1 - 0.54 * 0.2, abs=0.025)
+    assert on_grid / 3000 == pytest.approx(1 - 0.30 * 0.2, abs=0.025)
 
 
 def test_blind_reaches_its_strongest_noise_and_no_more() -> None:
@@ -222,3 +222,10 @@ def test_blind_reaches_its_strongest_noise_and_no_more() -> None:
     assert max(levels) == pytest.approx(60 / 255, rel=0.05)
     assert min(levels) < 3 / 255
     assert np.mean(levels) == pytest.approx(30 / 255, rel=0.1)
+
+
+def test_strong_noise_is_gaussian_and_drowns_the_noise_of_a_photograph() -> None:
+    clean = flat(0.5, 3, 64)
+    levels = [float((Blind().strong().apply(clean, np.random.default_rng(seed)) - 0.5).std()) for seed in range(200)]
+    assert min(levels) == pytest.approx(12 / 255, rel=0.1)
+    assert max(levels) > 50 / 255

@@ -19,6 +19,7 @@ from folderdenoise.errors import UsageError
 from train import generated
 from train.loading import Pixels, load_cifar10, load_digits, load_folder
 from train.noise import Noise
+from train.quiet import part
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Clean and noisy images, each ``(N, H, W, C)`` float32, nominally in [0, 1]."""
@@ -61,45 +62,54 @@ class ArraySource:
         return _degrade(self._held_out, self._noise, np.random.default_rng((self._seed, 3)))
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Images to crop from, and the noise that their crops get.
+
+    ``share`` is the pool's part of all crops. Of ``soft`` of its crops a smaller piece is taken and enlarged, by up to
+    two: files of cameras and scanners at their full resolution are as soft. Pictures that were made to be cropped from
+    (``one_at_a_time``) are not compared with each other for detail: a page of text would always win.
+    """
+
+    images: Sequence[Pixels]
+    noise: Noise
+    share: float = 1.0
+    soft: float = 0.0
+    one_at_a_time: bool = False
+
+
 class CropSource:
     """Random crops at full resolution from images of any size, flipped and turned, with fresh noise.
 
     Of ``draws`` random crops the one with the most detail is taken: photographs have large blurred areas that teach
     little. ``patches`` is the curriculum: ``(from progress, patch size)`` pairs; the number of pixels of a batch stays
-    that of ``batch_size`` patches of the first size. Of the crops, a share ``widening_share`` comes from ``widening``.
+    that of ``batch_size`` patches of the first size. The shares of the ``pools`` count among those that hold images.
+    The held-out images get the noise of the first pool.
     """
 
     def __init__(
         self,
-        train: Sequence[Pixels],
+        pools: Sequence[Pool],
         held_out: Sequence[Pixels],
-        noise: Noise,
         batch_size: int,
         patches: Sequence[tuple[float, int]],
         seed: int,
         description: str,
         draws: int = 6,
-        widening: Sequence[Pixels] = (),
-        widening_share: float = 0.0,
     ) -> None:
-        self._patches, self._batch_size, self._seed, self._noise, self._draws = (
-            patches,
-            batch_size,
-            seed,
-            noise,
-            draws,
-        )
+        self._patches, self._batch_size, self._seed, self._draws = patches, batch_size, seed, draws
         smallest = max(size for _, size in patches)
-        self._train = [image for image in train if min(image.shape[:2]) >= smallest]
-        self._widening, self._widening_share = widening, widening_share
+        self._pools = [_Cropped(pool, smallest, draws) for pool in pools]
+        self._pools = [pool for pool in self._pools if pool.usable]
+        self._noise = pools[0].noise
         self._held_out = [image for image in held_out if min(image.shape[:2]) >= smallest]
-        if not self._train or not self._held_out:
+        if not self._pools or not self._held_out:
             raise UsageError(
                 f"no training images of at least {smallest}×{smallest} pixels are left: add larger images, "
                 "or more of them (some are held out for validation)"
             )
-        areas = np.array([image.shape[0] * image.shape[1] for image in self._train], np.float64)
-        self._cumulative = np.cumsum(areas / areas.sum())
+        shares = np.cumsum([pool.share for pool in self._pools])
+        self._cumulative = shares / shares[-1]
         self.steps_per_epoch = 500
         self.description = description
 
@@ -107,28 +117,12 @@ class CropSource:
         rng = np.random.default_rng((self._seed, 2, step))
         size = next(size for start, size in reversed(self._patches) if progress >= start)
         count = max(2, self._batch_size * self._patches[0][1] ** 2 // size**2)
-        clean = np.stack([self._crop(size, rng) for _ in range(count)])
-        return _degrade(clean, self._noise, rng)
-
-    def _crop(self, size: int, rng: np.random.Generator) -> Pixels:
-        best, most = None, -1.0
-        # Chosen before the draws: a page of text has more detail than any photograph.
-        widened = self._widening_share > 0.0 and rng.random() < self._widening_share
-        image = self._widening[int(rng.integers(len(self._widening)))] if widened else self._train[0]
-        for _ in range(self._draws):
-            if not widened:
-                last = len(self._train) - 1
-                image = self._train[min(int(np.searchsorted(self._cumulative, rng.random())), last)]
-            top = int(rng.integers(image.shape[0] - size + 1))
-            left = int(rng.integers(image.shape[1] - size + 1))
-            crop = image[top : top + size, left : left + size]
-            green = crop[..., crop.shape[2] // 2].astype(np.int16)
-            detail = float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
-            if detail > most:
-                best, most = crop, detail
-        assert best is not None
-        best = np.rot90(best, int(rng.integers(4)))
-        return best[:, ::-1] if rng.random() < 0.5 else best
+        clean, noisy = [], []
+        for _ in range(count):
+            pool = self._pools[_chosen(self._cumulative, rng)]
+            clean.append(_unit(pool.crop(size, rng)))
+            noisy.append(pool.noise.apply(clean[-1], rng))
+        return np.stack(clean), np.stack(noisy)
 
     def validation(self) -> Batch:
         rng = np.random.default_rng((self._seed, 3))
@@ -139,6 +133,48 @@ class CropSource:
             top, left = (int(rng.integers(image.shape[axis] - size + 1)) for axis in (0, 1))
             crops.append(image[top : top + size, left : left + size])
         return _degrade(np.stack(crops), self._noise, rng)
+
+
+class _Cropped:
+    """Crops from one :class:`Pool`, larger images more often."""
+
+    def __init__(self, pool: Pool, smallest: int, draws: int) -> None:
+        self.noise, self.share = pool.noise, pool.share
+        self._pool, self._draws = pool, draws
+        # Pictures that are made when they are asked for are all of one size, and large enough.
+        made = pool.one_at_a_time
+        self._images = pool.images if made else [x for x in pool.images if min(x.shape[:2]) >= smallest]
+        self.usable = len(self._images) > 0 and pool.share > 0.0
+        areas = np.ones(len(self._images)) if made else np.array([x.shape[0] * x.shape[1] for x in self._images], float)
+        self._cumulative = np.cumsum(areas) / max(areas.sum(), 1.0)
+
+    def crop(self, size: int, rng: np.random.Generator) -> Pixels:
+        """The most detailed of a few random crops ``(size, size, C)``, turned and mirrored by chance."""
+        best, most = None, -1.0
+        taken = size
+        if self._pool.soft > 0.0 and rng.random() < self._pool.soft:
+            taken = int(size / rng.uniform(1.0, 2.0))
+        image = None
+        for _ in range(self._draws):
+            if image is None or not self._pool.one_at_a_time:
+                image = self._images[_chosen(self._cumulative, rng)]
+            top = int(rng.integers(image.shape[0] - taken + 1))
+            left = int(rng.integers(image.shape[1] - taken + 1))
+            crop = image[top : top + taken, left : left + taken]
+            green = crop[..., crop.shape[2] // 2].astype(np.int16)
+            detail = float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
+            if detail > most:
+                best, most = crop, detail
+        assert best is not None
+        if taken < size:
+            best = cv2.resize(best, (size, size), interpolation=cv2.INTER_CUBIC).reshape(size, size, best.shape[2])
+        best = np.rot90(best, int(rng.integers(4)))
+        return best[:, ::-1] if rng.random() < 0.5 else best
+
+
+def _chosen(cumulative: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """An index by its probability; rounding may leave the last sum below 1."""
+    return min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(cumulative) - 1)
 
 
 class PairedSource:
@@ -229,32 +265,36 @@ class ResizedFolder:
 class FolderCrops:
     """Random crops at full resolution from a folder of images: the production models' way.
 
-    A share ``generated_share`` of the crops comes from ``pictures`` pictures that the project makes itself.
+    Photographs with noise of their own (:mod:`train.quiet`) get strong noise only, beside which theirs does not count;
+    they make up ``grainy_share`` of the crops. A share ``generated_share`` comes from ``pictures`` pictures that the
+    project makes itself.
     """
 
     channels: int = 3
     patches: tuple[tuple[float, int], ...] = ((0.0, 64), (0.7, 96), (0.9, 128))
+    grainy_share: float = 0.35
+    soft: float = 0.3
     generated_share: float = 0.12
     pictures: int = 128
 
     def load(self, data: Path | None, noise: Noise, batch_size: int, seed: int) -> Source:
         smallest = max(size for _, size in self.patches)
         train, held_out = _split(load_folder(_needed(data), self.channels, smallest))
-        megapixels = sum(image.shape[0] * image.shape[1] for image in train) / 1e6
-        description = f"{len(train)} images, {megapixels:.0f} megapixels"
+        quiet, grainy = part(train)
+        megapixels, clean = (sum(x.shape[0] * x.shape[1] for x in images) / 1e6 for images in (train, quiet))
+        description = (
+            f"{len(train)} images, {megapixels:.0f} megapixels; weak noise on the {len(quiet)} cleanest of them"
+        )
+        description += f" ({clean:.0f} megapixels)"
         if self.generated_share > 0.0:
             description += f"; {self.generated_share:.0%} of the crops from {self.pictures} generated pictures"
-        return CropSource(
-            train,
-            held_out,
-            noise,
-            batch_size,
-            self.patches,
-            seed,
-            description,
-            widening=generated.Pictures(self.pictures, self.channels, seed),
-            widening_share=self.generated_share,
+        made = generated.Pictures(self.pictures, self.channels, seed)
+        pools = (
+            Pool(quiet, noise, 1.0 - self.grainy_share - self.generated_share, self.soft),
+            Pool(grainy, noise.strong(), self.grainy_share),
+            Pool(made, noise, self.generated_share, one_at_a_time=True),
         )
+        return CropSource(pools, held_out, batch_size, self.patches, seed, description)
 
 
 DataSpec = Digits | Cifar10 | ResizedFolder | FolderCrops

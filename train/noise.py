@@ -10,7 +10,7 @@ The noise of cameras has a module of its own: :mod:`train.camera`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -24,6 +24,10 @@ class Noise(Protocol):
 
     def apply(self, clean: Image, rng: np.random.Generator) -> Image:
         """Return the degraded version of ``clean`` ``(H, W, C)`` float32 in [0, 1]."""
+        ...
+
+    def strong(self) -> Noise:
+        """That part of it beside which a photograph's own noise does not count."""
         ...
 
 
@@ -117,6 +121,9 @@ class Gaussian:
         noisy = gaussian(clean, self.sigma, rng)
         return np.clip(noisy, 0.0, 1.0) if self.clip else noisy
 
+    def strong(self) -> Gaussian:
+        return self
+
 
 @dataclass(frozen=True)
 class Blind:
@@ -126,15 +133,21 @@ class Blind:
     ``stored`` is the share of the Gaussian images that is clipped and rounded to 8 bits; every other kind always is.
     """
 
-    gaussian: float = 0.54
-    camera: float = 0.22
-    correlated: float = 0.04
-    grain: float = 0.03
-    speckle: float = 0.02
-    salt_and_pepper: float = 0.02
-    jpeg_only: float = 0.05
+    gaussian: float = 0.30
+    camera: float = 0.42
+    correlated: float = 0.06
+    grain: float = 0.04
+    speckle: float = 0.03
+    salt_and_pepper: float = 0.03
+    jpeg_only: float = 0.06
+    sigma_min: float = 0.0
     sigma_max: float = 60 / 255
     stored: float = 0.8
+
+    def strong(self) -> Blind:
+        """Gaussian noise alone, from 12 levels of 255 on."""
+        nothing = dict.fromkeys(("camera", "correlated", "grain", "speckle", "salt_and_pepper", "jpeg_only"), 0.0)
+        return replace(self, gaussian=1.0, sigma_min=12 / 255, **nothing)
 
     def apply(self, clean: Image, rng: np.random.Generator) -> Image:
         kinds = (
@@ -150,7 +163,7 @@ class Blind:
         if kind == 0:
             # A tenth gray or channel-correlated, as scanners of black-and-white originals give it.
             correlation = float(rng.choice([1.0, rng.random()])) if rng.random() < 0.1 else 0.0
-            noisy = gaussian(clean, float(rng.uniform(0.0, self.sigma_max)), rng, correlation)
+            noisy = gaussian(clean, float(rng.uniform(self.sigma_min, self.sigma_max)), rng, correlation)
             return as_stored(noisy) if rng.random() < self.stored else noisy
         if kind == 1:
             return self._compressed(camera(clean, draw(rng), rng), rng, 0.7)

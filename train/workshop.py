@@ -40,11 +40,22 @@ def fit_and_export(
     resume: bool,
     command: str,
     start: Path | None = None,
+    mixed_bfloat16: bool = True,
 ) -> Path:
     """Train ``recipe`` to its end, from ``start`` if it is given, and export it; returns the model's folder."""
     source = _source(recipe, places)
     run = places.runs / recipe.name
-    model = fit(recipe, source, run, minutes=minutes, epochs=epochs, resume=resume, command=command, start=start)
+    model = fit(
+        recipe,
+        source,
+        run,
+        minutes=minutes,
+        epochs=epochs,
+        resume=resume,
+        mixed_bfloat16=mixed_bfloat16,
+        command=command,
+        start=start,
+    )
     return _export(recipe, model, source, places, run)
 
 
