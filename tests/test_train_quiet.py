@@ -13,7 +13,7 @@ def photograph(noise: float, blur: float = 0.0, textured: float = 0.5, seed: int
     """``(320, 320, 3)`` uint8: a shading; coarse texture in a share of it; noise of that deviation everywhere."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:320, 0:320]
-    image = 90.0 + 60.0 * np.sin(rows / 150) + 0.1 * columns
+    image = 70.0 + 60.0 * np.sin(rows / 150) + 0.3 * columns
     image = image + 25.0 * np.sin(rows / 1.7) * np.cos(columns / 2.1) * (columns < 320 * textured)
     grain = rng.normal(size=(320, 320, 3))
     if blur:
@@ -34,9 +34,10 @@ def test_shading_and_texture_are_no_noise() -> None:
 
 
 def test_black_and_white_hide_noise_and_do_not_count() -> None:
-    clipped = photograph(3.0)
-    clipped[:, 100:] = 255
-    assert own_noise(clipped) > 1.8
+    clipped = photograph(3.0, textured=0.0)
+    for hidden in (0, 255):
+        clipped[:, 160:] = hidden
+        assert own_noise(clipped) > 1.8
     assert own_noise(np.full((320, 320, 3), 255, np.uint8)) == 0.0
     assert own_noise(np.full((10, 10, 1), 90, np.uint8)) == 0.0
 
