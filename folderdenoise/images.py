@@ -35,6 +35,7 @@ from folderdenoise.codecs.convert import refuse as refuse_conversion
 from folderdenoise.codecs.headers import HeaderError
 from folderdenoise.codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
 from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture, shown
+from folderdenoise.codecs.scale import to_levels
 from folderdenoise.errors import FolderDenoiseError, OutputError, SuspectResultError, UnreadableImageError
 from folderdenoise.scratch import Scratch, bands, release
 
@@ -52,6 +53,7 @@ __all__ = [
     "read",
     "refuse_conversion",
     "set_threads",
+    "to_levels",
     "verify",
     "with_quality",
     "write",

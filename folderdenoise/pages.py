@@ -74,8 +74,9 @@ def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> li
     _check_unchanged(task.source, before)
     base = replace(base, source_bytes=before[0], source_mtime_ns=before[1], bit_depth=file.encoding.bit_depth)
     pages, rows = [], []
+    top = file.encoding.top if settings.format in (None, file.encoding.format) else None
     for index, page in enumerate(file.pages):
-        result, row = _denoised(page, denoiser, settings, scratch, replace(base, page=index + 1))
+        result, row = _denoised(page, denoiser, settings, scratch, replace(base, page=index + 1), top)
         if reference is not None and index < len(reference.pages):
             row, note = _compared(row, page, result, reference.pages[index])
             complaint = note or complaint
@@ -89,15 +90,17 @@ def process(task: Task, denoiser: Denoiser, settings: Settings, base: Row) -> li
 
 
 def _denoised(
-    page: images.Picture, denoiser: Denoiser, settings: Settings, scratch: Scratch, base: Row
+    page: images.Picture, denoiser: Denoiser, settings: Settings, scratch: Scratch, base: Row, top: int | None
 ) -> tuple[images.Picture, Row]:
-    """The page as it becomes, and what its row says about it."""
+    """The page as it becomes, and what its row says about it. ``top``: as ``Encoding`` has it."""
     height, width, channels = page.pixels.shape
     row = replace(base, width=width, height=height, channels=channels, bit_depth=page.bit_depth or base.bit_depth)
     if page.bilevel:
         return page, row
     pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
     model = denoise_pixels(page.pixels, denoiser, settings.strength, scratch, pixels, step)
+    if top is not None:
+        images.to_levels(pixels, top)
     row = measured(replace(row, model=model), page.pixels, pixels, settings)
     if settings.estimate:
         row = replace(row, estimated_psnr_gain=_estimated_gain(page.pixels, denoiser, settings.strength))

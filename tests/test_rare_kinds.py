@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,43 @@ def test_the_largest_value_of_a_pgm_stays(tmp_path: Path) -> None:
     text = tmp_path / "text.ppm"
     text.write_text("P3 2 1 31  0 1 2 # of the second\n 29 30 31")
     assert done(text, AS_IT_IS).read_text().split() == ["P3", "2", "1", "31", "0", "1", "2", "29", "30", "31"]
+
+
+def gray_png(path: Path, bits: int) -> None:
+    levels = NOISY >> (8 - bits)
+    rows = np.packbits(np.unpackbits(levels[..., None], axis=2)[..., -bits:].reshape(len(levels), -1), axis=1)
+    packed = zlib.compress(np.hstack([np.zeros((len(rows), 1), np.uint8), rows]).tobytes())
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, 0, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+
+
+def pnm(path: Path, top: int) -> None:
+    kind = b"P3" if path.suffix == ".ppm" else b"P2"
+    values = (np.dstack([NOISY] * 3) if kind == b"P3" else NOISY).astype(int) * top // 255
+    path.write_bytes(b"%s\n101 97\n%d\n" % (kind, top) + b" ".join(b"%d" % value for value in values.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("name", "top"), [("two.png", 3), ("four.png", 15), ("few.pgm", 31), ("few.ppm", 100), ("camera.pgm", 4095)]
+)
+def test_files_of_few_levels_are_denoised_and_hold_no_more_of_them(name: str, top: int, tmp_path: Path) -> None:
+    source = tmp_path / name
+    gray_png(source, top.bit_length()) if name.endswith("png") else pnm(source, top)
+    outcome, result = denoised(source)
+    assert (outcome.status, outcome.notes) == ("done", "")
+    assert outcome.rows[0].bit_depth == top.bit_length()
+    before, after = (images.read(path).pages[0].pixels.astype(float) for path in (source, result))
+    assert len(np.unique(after)) <= top + 1
+    assert np.abs(np.diff(after, axis=1)).mean() < 0.8 * np.abs(np.diff(before, axis=1)).mean()
+    with Image.open(source) as old, Image.open(result) as new:
+        assert (old.format, old.mode, old.size) == (new.format, new.mode, new.size)
+        assert abs(np.asarray(new, float).mean() - np.asarray(old, float).mean()) < 0.1 * np.ptp(np.asarray(old))
+
+
+def test_a_file_of_few_levels_gets_all_of_them_in_another_format(tmp_path: Path) -> None:
+    source = tmp_path / "four.png"
+    gray_png(source, 4)
+    assert len(np.unique(tifffile.imread(done(source, Settings(format="tiff"), "four.tif")))) > 50
 
 
 @pytest.mark.parametrize("content", [b"P5 2 2 90 abcd", b"P2 2 2 9 1 2 3 10", b"P2 2 2 9 1 2 3 x", b"P3 1 1 255 1 2"])

@@ -118,6 +118,12 @@ class Encoding:
     views: tuple[Encoding, ...] = ()
     behind: Behind = Behind()
 
+    @property
+    def top(self) -> int | None:
+        """The largest value that a sample has in the file, where that is less than what its type of pixels holds: 15
+        in a PNG of 4 bits, which are read as uint8 with 255 for 15."""
+        return self.white or ((1 << self.bit_depth) - 1 if self.format == "png" and self.bit_depth < 8 else None)
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFile:

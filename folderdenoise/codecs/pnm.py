@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from folderdenoise.codecs import scale
 from folderdenoise.codecs.headers import HeaderError
 from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture
 from folderdenoise.codecs.tiffpage import BILEVEL_NOTE
@@ -48,7 +49,7 @@ def read(path: Path, limits: Limits) -> ImageFile:
         return ImageFile((page,), Encoding("pnm", 1, ascii=kind == 1), (BILEVEL_NOTE,))
     if not all((array[rows] <= top).all() for rows in bands(array)):
         raise HeaderError("it holds values above the largest that its header gives")
-    _rescale(array, top, int(np.iinfo(array.dtype).max))
+    scale.rescale(array, top, int(np.iinfo(array.dtype).max))
     return ImageFile((page,), Encoding("pnm", top.bit_length(), ascii=kind < 4, white=top, chunks=comments))
 
 
@@ -82,13 +83,6 @@ def _fill_from_text(array: Array, data: bytes, kind: int) -> None:
     array[...] = values.reshape(array.shape)
 
 
-def _rescale(array: Array, old: int, new: int) -> None:
-    """Bring values from 0..old to 0..new, in place."""
-    if old != new:
-        for rows in bands(array):
-            array[rows] = (array[rows].astype(np.uint32) * new + old // 2) // old
-
-
 def write(image: ImageFile) -> Iterator[bytes]:
     """A PGM or PPM file with the largest value and the comments that the original had."""
     page, encoding = image.pages[0], image.encoding
@@ -100,7 +94,7 @@ def write(image: ImageFile) -> Iterator[bytes]:
     yield f"{width} {height}\n{top}\n".encode()
     for rows in bands(page.pixels):
         part = page.pixels[rows].copy()
-        _rescale(part, full, top)
+        scale.rescale(part, full, top)
         if encoding.ascii:
             for line in part.reshape(-1, channels * width):
                 yield " ".join(map(str, line.tolist())).encode() + b"\n"

@@ -64,6 +64,20 @@ def _power(value: float) -> float:
     return 2.0 ** math.ceil(math.log2(value)) if value > 0 else 0.0
 
 
+def rescale(array: Array, old: int, new: int) -> None:
+    """Bring integers from 0..old to 0..new, in place."""
+    if old != new:
+        for rows in bands(array):
+            array[rows] = (array[rows].astype(np.uint32) * new + old // 2) // old
+
+
+def to_levels(array: Array, top: int) -> None:
+    """Round integers, which have the range of their type, to the values that 0..top are read as, in place."""
+    full = int(np.iinfo(array.dtype).max)
+    rescale(array, full, top)
+    rescale(array, top, full)
+
+
 def halves(page: Picture) -> tuple[Array, Array | None]:
     """Pixels and alpha of a page that its file holds as 16-bit floats, as the file holds them: copies."""
     black, white = (0.0, 1.0) if page.scale is None else (page.scale.black, page.scale.white)
