@@ -37,11 +37,13 @@ def machine() -> dict[str, str]:
     """What the installation and the machine are, in words."""
     packages = ("folderdenoise", "openvino", "onnxruntime", "pyvips", "opencv-python-headless", "numpy")
     versions = [f"{name} {version}" for name in packages if (version := _version(name))]
+    # Before anything computes here: the trials would disturb what it measures.
+    bf16 = "without bf16" if not has_bf16() else "faster in bf16" if prefers_bf16() else "no faster in bf16"
     system = f"{platform.system()} {platform.release()} ({platform.machine()})"
     return {
         "system": f"{system}, Python {platform.python_version()}",
         "versions": ", ".join(versions),
-        "processor": f"{devices.cpu().title}, {all_cores()} cores, {'with' if has_bf16() else 'without'} bf16",
+        "processor": f"{devices.cpu().title}, {all_cores()} cores, {bf16}",
         "models": ", ".join(card.name for card in zoo.available()) or "none found: install folderdenoise again",
     }
 
@@ -68,8 +70,10 @@ def trials(seconds: float = 10.0) -> Iterator[Trial]:
 def used(found: list[Trial]) -> str:
     """What a run without ``--device`` and ``--precision`` takes, and what to ask for if something else was faster."""
     device, _ = devices.choose("auto")
-    own = "bf16" if device.name == "cpu" and prefers_bf16() else "f32"
-    sentence = f"8-bit images are computed on the {device.title} in {own}, all others in f32."
+    if device.name == "cpu" and prefers_bf16():
+        sentence = f"8-bit images are computed on the {device.title} in bf16, all others in f32."
+    else:
+        sentence = f"Images are computed on the {device.title} in f32."
     colour = [trial for trial in found if trial.model == AUTO_MODELS[3] and trial.megapixels_per_second]
     if not colour:
         return sentence

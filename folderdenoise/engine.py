@@ -49,7 +49,7 @@ class Denoiser:
         A name of the zoo, the path of a model folder, or "auto": the colour model for colour images and the
         grayscale one for grayscale images.
     precision : "auto", "f32" or "bf16"
-        "auto" computes 8-bit images in bfloat16 where the processor has it, and everything else in float32.
+        "auto" computes 8-bit images in bfloat16 where that is faster on this processor, everything else in float32.
     tile : int, optional
         Side in pixels of the squares that the network sees at once: smaller takes less memory, larger wastes
         less work on overlap. See ``tiles.denoise_tiled``.

@@ -66,7 +66,8 @@ class Graphs:
         if self._precision == "f32" or (self._precision == "auto" and dtype != np.uint8) or self.device.name != "cpu":
             return "f32"
         if self._precision == "auto":
-            return "bf16" if prefers_bf16() else "f32"
+            with self._lock:  # the first files of a run ask all at once, and one measurement is enough
+                return "bf16" if prefers_bf16() else "f32"
         if has_bf16():
             return "bf16"
         raise UsageError("This processor has no bf16 arithmetic. Use precision auto or f32.")

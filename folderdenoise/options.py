@@ -86,7 +86,7 @@ _OPTIONS = (
         type=click.Choice(["auto", "f32", "bf16"]),
         default="auto",
         show_default=True,
-        help="auto: bf16 for 8-bit images where the processor has it, else f32.",
+        help="auto: bf16 for 8-bit images where this processor is faster in it, else f32.",
     ),
     click.option(
         "--device",

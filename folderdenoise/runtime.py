@@ -101,7 +101,9 @@ def prefers_bf16() -> bool:
 
     With AMX it is, by two and more. Processors that have the arithmetic without AMX, or in a machine that hides AMX,
     took 1.6 times as long as in float32, and nothing that the runtime reports tells them apart: so one convolution of a
-    kind that models are made of is timed in both, in turns, which takes some 80 ms.
+    kind that models are made of is timed in both, in turns, which takes some 80 ms. What is timed is the processor's
+    work for it: on a busy machine, by the clock on the wall, one run would choose the one and the next run the other,
+    and their pixels differ.
     """
     if not has_bf16():
         return False
@@ -121,12 +123,14 @@ def prefers_bf16() -> bool:
         for precision in ("f32", "bf16")
     }
     feed = [np.full((1, channels, side, side), 0.5, np.float32)]
+    # One thread computes, and that is this one. Windows counts its work in steps of 16 ms, which is too coarse.
+    clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
     least = dict.fromkeys(requests, float("inf"))
     for _ in range(4):
         for precision, request in requests.items():
-            started = time.perf_counter()
+            started = clock()
             request.infer(feed)
-            least[precision] = min(least[precision], time.perf_counter() - started)
+            least[precision] = min(least[precision], clock() - started)
     return least["bf16"] * 1.2 < least["f32"]
 
 

@@ -257,7 +257,24 @@ def test_an_address_where_nobody_answers_is_wrong_usage(scans: Path, monkeypatch
     assert result.exit_code == 2
     assert "tcp://127.0.0.1:9" in result.stderr
     assert "dask scheduler" in result.stderr
-    assert run(scans, "--cluster", "nonsense://x").exit_code == 2
+
+
+@pytest.mark.parametrize("address", ["nonsense://x", "10.0.0.5", "LOCAL", "tls://127.0.0.1:9"])
+def test_words_that_are_no_address_leave_no_client_behind(scans: Path, address: str) -> None:
+    """One that Dask has half made keeps the program for 40 s as it ends."""
+    made = []
+
+    class Spied(Client):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            made.append(given)
+            raise OSError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distributed.Client", Spied)
+        result = run(scans, "--cluster", address)
+    assert result.exit_code == 2
+    assert f"--cluster {address}: no Dask scheduler answers there" in result.stderr
+    assert made == []
 
 
 def test_another_model_on_a_worker_ends_the_run(

@@ -128,10 +128,23 @@ def test_the_doctor_times_each_model_on_each_device(other_runtime, zoo_dir, monk
     assert all(trial.megapixels_per_second > 0 for trial in trials)
 
 
+@pytest.mark.parametrize("faster", [True, False])
+def test_the_doctor_says_which_precision_a_run_takes(no_cards, zoo_dir, monkeypatch, faster):
+    monkeypatch.setattr(doctor, "has_bf16", lambda: True)
+    monkeypatch.setattr(doctor, "prefers_bf16", lambda: faster)
+    trials = [doctor.Trial("rgb-leaky", devices.cpu(), "f32", 1.0)]
+    monkeypatch.setattr(doctor, "trials", lambda: trials)
+    output = CliRunner().invoke(main, ["doctor"]).output
+    assert ("faster in bf16" if faster else "no faster in bf16") in output
+    assert ("no faster" in output) != faster
+    assert ("in bf16, all others in f32." in output) == faster
+    assert ("Images are computed" in output) != faster
+
+
 def test_the_doctor_tells_of_a_damaged_model_and_goes_on(no_cards, zoo_dir):
     (zoo_dir / "rgb-leaky" / "model.onnx").write_bytes(b"no graph")
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == 0
     assert "does not work" in result.output
     assert "gray-leaky" in result.output
-    assert "8-bit images are computed on the" in result.output
+    assert "mages are computed on the" in result.output

@@ -113,6 +113,7 @@ def _cluster_at(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
+        _check_address(address)
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UsageError(
@@ -121,3 +122,15 @@ def _cluster_at(address: str) -> Iterator[Client]:
         ) from error
     with client:
         yield client
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError where no client can be made. Dask would say so, too, but then wait 40 s as the program ends, for
+    the client that it has half made, and leave a traceback behind."""
+    from distributed.comm import get_address_host_port
+    from distributed.security import Security
+
+    get_address_host_port(address)
+    is_secret = address.startswith(("tls://", "wss://"))
+    if is_secret and Security().get_connection_args("client")["ssl_context"] is None:
+        raise ValueError("Dask's TLS settings are missing here: DASK_DISTRIBUTED__COMM__TLS__CA_FILE and the others")
