@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import evidence, images, quality
+from . import evidence, images, quality, transparent
 from .engine import Denoiser
 from .errors import FolderDenoiseError, OutputError, ReferenceImageError, UnreadableImageError
 from .folder import Task
@@ -98,13 +98,19 @@ def _denoised(
     if page.bilevel:
         return page, row
     pixels = scratch.empty(page.pixels.shape, page.pixels.dtype)
-    model = denoise_pixels(page.pixels, denoiser, settings.strength, scratch, pixels, step)
+    overlap = denoiser.card_for(channels).overlap
+    # A JPEG has no alpha, so that all is seen in it.
+    seen = None if settings.format == "jpeg" else transparent.extended(page, overlap, scratch)
+    noisy = page.pixels if seen is None else seen
+    model = denoise_pixels(noisy, denoiser, settings.strength, scratch, pixels, step)
     if top is not None:
         images.to_levels(pixels, top)
-    row = measured(replace(row, model=model), page.pixels, pixels, settings)
+    row = measured(replace(row, model=model), noisy, pixels, settings)
     if settings.estimate:
-        row = replace(row, estimated_psnr_gain=_estimated_gain(page.pixels, denoiser, settings.strength))
-    release(page.pixels, pixels)
+        row = replace(row, estimated_psnr_gain=_estimated_gain(noisy, denoiser, settings.strength))
+    if seen is not None and page.alpha is not None:
+        transparent.put_back(pixels, page.pixels, page.alpha)
+    release(noisy, page.pixels, pixels)
     return replace(page, pixels=pixels), row
 
 

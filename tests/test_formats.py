@@ -26,7 +26,6 @@ from folderdenoise.folder import Task
 
 from . import models, pictures
 from .cases import (
-    ALPHA,
     GRAY,
     RGB,
     RGB16,
@@ -255,11 +254,33 @@ def test_sixteen_bits_keep_their_gradation(tmp_path: Path) -> None:
     assert np.abs(np.diff(inner)).max() < 60
 
 
-def test_colours_under_full_transparency_do_not_bleed_and_alpha_stays(tmp_path: Path) -> None:
-    source = tmp_path / "logo.png"
-    alpha = np.where(ALPHA > 100, 255, 0).astype(np.uint8)
-    Image.fromarray(np.dstack([RGB, alpha])).save(source)
-    np.testing.assert_array_equal(np.asarray(Image.open(done(source)))[..., 3], alpha)
+@pytest.mark.parametrize("in_memory", [1 << 29, 0])
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp"])
+def test_colours_under_full_transparency_do_not_bleed_and_stay(kind: str, in_memory: int, tmp_path: Path) -> None:
+    source = tmp_path / "logo"
+    y, x = np.mgrid[:120, :150]
+    alpha = np.where((x - 70) ** 2 + (y - 60) ** 2 < 40**2, 255, 0).astype(np.uint8)
+    noise = np.random.default_rng(5).normal(size=(120, 150, 3)) * 10
+    colours = np.where(alpha[..., None] == 255, 100 + noise, [0, 255, 0]).astype(np.uint8)
+    options = {"lossless": True, "exact": True} if kind == "webp" else {}
+    Image.fromarray(np.dstack([colours, alpha])).save(source, kind, **options)
+    outcome, result = denoised(source, Settings(in_memory=in_memory))
+    stored = np.asarray(Image.open(result))
+    np.testing.assert_array_equal(stored[..., 3], alpha)
+    np.testing.assert_array_equal(stored[alpha == 0], np.dstack([colours, alpha])[alpha == 0])
+    # A border pixel that had green in its surroundings would be tens of levels off.
+    assert np.abs(stored[alpha == 255][:, :3].astype(int) - 100).max() < 20
+    assert outcome.rows[0].noise_after < 0.5 * outcome.rows[0].noise_before
+    assert "transparency was dropped" in denoised(source, Settings(format="jpeg"), "logo.jpg")[0].notes
+
+
+def test_what_hides_everything_or_is_no_alpha_hides_nothing(tmp_path: Path) -> None:
+    noisy = np.clip(np.random.default_rng(5).normal(size=(60, 80, 3)) * 10 + 100, 0, 255).astype(np.uint8)
+    source = tmp_path / "a.tif"
+    for alpha, extra in ((np.zeros((60, 80)), "unassalpha"), (np.eye(60, 80), "unspecified")):
+        pixels = np.dstack([noisy, alpha.astype(np.uint8)])
+        tifffile.imwrite(source, pixels, photometric="rgb", extrasamples=[extra])
+        assert tifffile.imread(done(source))[5:-5, 5:-5, :3].std() < 0.5 * noisy.std()
 
 
 def test_a_result_that_is_stored_wrong_is_found(tmp_path: Path) -> None:
