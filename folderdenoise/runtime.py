@@ -19,6 +19,10 @@ from .zoo import ModelCard
 if TYPE_CHECKING:
     import openvino
 
+# Of each operation the runtime keeps what it made for each shape, 5000 of them for each stream: up to a gigabyte where
+# a folder's images are of as many sizes. So many are some eight sizes of a production model; another one costs 4 ms.
+_KEPT_KERNELS = 200
+
 
 class Graph:
     """A compiled graph. Several threads may run it: each gets an inference request of its own.
@@ -39,6 +43,7 @@ class Graph:
             # Pinned workers stall when other processes use their cores.
             config["ENABLE_CPU_PINNING"] = False
             config["NUM_STREAMS"] = streams
+            config["CPU_RUNTIME_CACHE_CAPACITY"] = _KEPT_KERNELS
             if threads is not None:
                 config["INFERENCE_NUM_THREADS"] = threads
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -274,6 +275,21 @@ def test_as_many_images_are_in_the_network_at_once_as_there_are_streams(monkeypa
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(denoiser, [pictures.scene(seed=seed) for seed in range(6)]))
     assert most == 2
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_images_of_ever_more_sizes_take_no_more_memory() -> None:
+    denoiser, process = Denoiser("rgb-leaky", threads=1), psutil.Process()
+    sizes = [(height, width) for height in range(16, 46) for width in range(16, 46)]
+
+    def taken_by(some: list[tuple[int, int]]) -> int:
+        before = process.memory_info().rss
+        for height, width in some:
+            denoiser(np.zeros((height, width, 3), np.float32))
+        return process.memory_info().rss - before
+
+    taken_by(sizes[:300])
+    assert taken_by(sizes[300:]) < 20 << 20
 
 
 @pytest.mark.usefixtures("zoo_dir")
