@@ -34,7 +34,7 @@ from folderdenoise.codecs.convert import converted, with_quality
 from folderdenoise.codecs.convert import refuse as refuse_conversion
 from folderdenoise.codecs.headers import HeaderError
 from folderdenoise.codecs.kinds import EXTENSIONS, UNSUPPORTED_EXTENSIONS
-from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture, shown
+from folderdenoise.codecs.picture import Array, Encoding, ImageFile, Limits, Metadata, Picture, Scale, shown
 from folderdenoise.codecs.scale import to_levels
 from folderdenoise.errors import FolderDenoiseError, OutputError, SuspectResultError, UnreadableImageError
 from folderdenoise.scratch import Scratch, bands, release
@@ -200,14 +200,21 @@ def _difference(page: Picture, again: Picture, encoding: Encoding) -> str | None
     ]
     if kinds[0] != kinds[1]:
         return f"{kinds[1]} instead of {kinds[0]} (shape, type, alpha)"
-    total = 0.0
-    white = 1.0 if page.pixels.dtype.kind == "f" else float(np.iinfo(page.pixels.dtype).max)
-    for rows in bands(page.pixels):
-        stored = scale.rescaled(again.pixels[rows], again.scale, page.scale)
-        total += float(cv2.norm(page.pixels[rows], stored, cv2.NORM_L1))
-        release(again.pixels)
-    mean = 255 * total / page.pixels.size / white
+    mean = _levels_apart(page.pixels, again.pixels, again.scale, page.scale)
+    if page.alpha is not None and again.alpha is not None:
+        mean = max(mean, _levels_apart(page.alpha, again.alpha))
     most = 0.0 if encoding.lossless and not encoding.premultiplied else 8 if (encoding.quality or 100) >= 25 else 40
     if page.scale:  # rounded to whole numbers, or to floats of another kind
         most += 255 * max(1 / (page.scale.white - page.scale.black) if page.scale.dtype.startswith("int") else 0, 1e-3)
     return f"it differs by {mean:.2g} levels of 255" if mean > most else None
+
+
+def _levels_apart(was: Array, now: Array, now_scale: Scale | None = None, was_scale: Scale | None = None) -> float:
+    """The mean difference, on a scale to 255."""
+    total = 0.0
+    white = 1.0 if was.dtype.kind == "f" else float(np.iinfo(was.dtype).max)
+    for rows in bands(was):
+        stored = scale.rescaled(now[rows], now_scale, was_scale)
+        total += float(cv2.norm(was[rows], stored, cv2.NORM_L1))
+        release(now)
+    return 255 * total / was.size / white

@@ -167,7 +167,10 @@ def test_bilevel_pages_among_others_keep_their_pixels_and_depth(tmp_path: Path) 
     source = tmp_path / "mixed.tif"
     first, second = Image.fromarray(pictures.noisy(GRAY, 20)), Image.fromarray(GRAY).convert("1")
     first.save(source, "tiff", save_all=True, append_images=[second])
-    with tifffile.TiffFile(done(source)) as file:
+    outcome, result = denoised(source)
+    assert "compressed as fax" in outcome.notes
+    assert "copied" not in outcome.notes
+    with tifffile.TiffFile(result) as file:
         assert [page.bitspersample for page in file.pages] == [8, 1]
     with Image.open(tmp_path / "out" / source.name) as result:
         result.seek(1)
@@ -293,6 +296,12 @@ def test_a_result_that_is_stored_wrong_is_found(tmp_path: Path) -> None:
         tifffile.imwrite(other, wrong, photometric="rgb")
         with pytest.raises(SuspectResultError, match="stored wrong"):
             images.verify(right, other)
+    clear = replace(right, pages=(replace(right.pages[0], alpha=GRAY),))
+    Image.fromarray(np.dstack([RGB, GRAY])).save(other, "png")
+    assert images.verify(clear, other) == ()
+    Image.fromarray(np.dstack([RGB, 255 - GRAY])).save(other, "png")
+    with pytest.raises(SuspectResultError, match="stored wrong"):
+        images.verify(clear, other)
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(SuspectResultError, match="cannot be read back"):
         images.verify(right, path)
@@ -307,7 +316,7 @@ def test_files_that_do_not_fit_in_memory_come_out_the_same(name: str, tmp_path: 
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_a_model_that_fails_in_bf16_is_tried_in_f32(tmp_path: Path) -> None:
+def test_an_answer_that_is_no_picture_is_a_failed_row_and_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     pillow(RGB, "png")(source)
     models.write_nan(tmp_path / "zoo" / "nan")

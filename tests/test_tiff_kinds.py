@@ -221,3 +221,16 @@ def test_pages_of_other_depth_say_so_and_are_no_change_of_compression(tmp_path: 
     outcome, _ = denoised(source)
     assert [row.bit_depth for row in outcome.rows] == [8, 16]
     assert "compression" not in outcome.notes
+
+
+@pytest.mark.parametrize("unit", [1, 2, 3])
+@pytest.mark.parametrize("numbers", [(5, 2), (72, 1), (11811, 100), (465_116_279, 1000), (3, 100_000), (2**32 - 1, 1)])
+def test_every_resolution_stays_however_fine_or_coarse(numbers: tuple[int, int], unit: int, tmp_path: Path) -> None:
+    source = tmp_path / "microscope.tif"
+    tifffile.imwrite(source, GRAY, resolution=(numbers, (1, 7)), resolutionunit=unit)
+    outcome, result = denoised(source, AS_IT_IS)
+    assert outcome.notes == ""
+    with tifffile.TiffFile(result) as file:
+        tags = file.pages[0].tags
+        assert (tags["XResolution"].value, tags["YResolution"].value) == (numbers, (1, 7))
+        assert tags["ResolutionUnit"].value == unit

@@ -18,7 +18,7 @@ class HeaderError(ValueError):
 class PngHeader:
     """``colour``: PNG colour type (0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA). ``kept``: chunks to
     copy as they are; ``dropped``: names of those that may not be copied, as the pixels change. ``animated``: it has
-    frames. ``density``: pixels per millimetre."""
+    frames. ``profile``: it has a colour profile, whatever that is worth. ``density``: pixels per millimetre."""
 
     depth: int = 0
     colour: int = 0
@@ -28,6 +28,7 @@ class PngHeader:
     density: tuple[float, float] | None = None
     exif: bytes | None = None
     animated: bool = False
+    profile: bool = False
     kept: list[tuple[bytes, bytes]] = field(default_factory=list)
     dropped: list[bytes] = field(default_factory=list)
 
@@ -54,6 +55,7 @@ def png(file: BinaryIO) -> PngHeader:
         if name == b"IEND":
             break
         header.transparent_key |= name == b"tRNS"
+        header.profile |= name == b"iCCP"
         if name in (b"IDAT", b"fdAT", b"tRNS", b"fcTL", b"iCCP"):
             file.seek(length + 4, 1)
             continue

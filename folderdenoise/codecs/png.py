@@ -48,6 +48,8 @@ def read(path: Path, limits: Limits) -> ImageFile:
         notes.append(f"stored with 8 bits a sample in place of {header.depth}")
     if header.transparent_key and header.colour != 3:
         notes.append("its transparent colour was stored as an alpha channel")
+    if header.profile and page.metadata.icc is None:
+        notes.append("its colour profile, which is damaged or does not fit its pixels, was dropped")
     if header.dropped:
         names = ", ".join(sorted({name.decode("ascii", "backslashreplace") for name in header.dropped}))
         notes.append(f"parts that are no pixels and may not fit them any more ({names}) were dropped")

@@ -27,6 +27,7 @@ from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, 
 
 _RGB_FROM = 90  # the JPEG quality from which on libvips does not subsample chroma in a TIFF
 _PREDICTORS = {1: "none", 2: "horizontal", 3: "float"}
+_FAX = 4  # the number of CCITT group 4
 _CLASSIC_LIMIT = 2**32 - 2**26  # bytes that a classic TIFF can address, less room for its directories
 
 
@@ -61,6 +62,10 @@ def read(path: Path, limits: Limits) -> ImageFile:
         notes += [note for note in kinds[i].notes() if note not in notes]
         if numbers := tiff.pointing(directories[i]):
             notes.append(f"tags that point into the file ({', '.join(map(str, numbers))}) were dropped")
+    if encodings and tiffpage.BILEVEL_NOTE in notes:
+        notes.remove(tiffpage.BILEVEL_NOTE)
+        is_fax = all(kinds[i].compression == _FAX for i in full if kinds[i].bilevel)
+        notes.append(tiffpage.BILEVEL_PAGES_NOTE + ("" if is_fax else ", compressed as fax (CCITT group 4)"))
     for page in pages:
         if page.scale and (page.scale.black, page.scale.white) != (0, 1):
             notes.append(f"its values were taken from {page.scale.black:g} (black) to {page.scale.white:g} (white)")

@@ -6,6 +6,7 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 
 from folderdenoise.codecs.tiff import Directory, Field, places, swapped
 
@@ -23,6 +24,8 @@ COMPRESSIONS = {
 """TIFF compression numbers that can be read and written -> names, libvips' where it has one."""
 OVERVIEWS_NOTE = "smaller copies of the picture (overviews, thumbnails) were dropped"
 BILEVEL_NOTE = "bilevel (black and white only), where there is no noise to remove: copied as it is"
+BILEVEL_PAGES_NOTE = "its bilevel pages (black and white only), where there is no noise to remove, stay as they are"
+_LONGEST = 2**32 - 1  # number in a fraction
 _LONGEST_DESCRIPTION = 1 << 16  # bytes that are looked through
 _SAMPLES = {(1, 2), (1, 4), (1, 8), (1, 16), (2, 8), (2, 16), (3, 16), (3, 32), (4, 8), (4, 16)}
 """Kinds of samples (TIFF's SampleFormat, bits) that can be denoised."""
@@ -243,10 +246,10 @@ def resolution_fields(resolution: tuple[float, float] | None, unit: str | None) 
     scale, code = {"in": (25.4, 2), "cm": (10.0, 3)}.get(unit or "", (1.0, 1))
     fields = {296: Field(3, struct.pack("<H", code))}
     for tag, value in zip((282, 283), resolution, strict=True):
-        exact = value * scale
-        denominator = 1 if abs(exact - round(exact)) < 1e-4 else 10_000
-        numerator = min(max(round(exact * denominator), 0), 2**32 - 1)
-        fields[tag] = Field(5, struct.pack("<II", numerator, denominator))
+        exact = min(value * scale, float(_LONGEST))
+        # The simplest fraction that comes as near as it can: 72 where the sum is 71.99999999999999.
+        nearest = Fraction(exact).limit_denominator(_LONGEST // max(1, math.ceil(exact)))
+        fields[tag] = Field(5, struct.pack("<II", nearest.numerator, nearest.denominator))
     return fields
 
 
