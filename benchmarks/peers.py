@@ -36,8 +36,12 @@ class Method:
     is_blind: bool = False
 
 
+_BEST = "+best"
+
+
 def find_methods(names: str, precision: Precision = "f32", threads: int | None = None) -> list[Method]:
-    """The methods of a comma-separated list: "noisy", those of ``PEERS``, models by name or path.
+    """The methods of a comma-separated list: "noisy", those of ``PEERS``, models by name or path; "+best" behind a model
+    asks for its eight answers.
 
     Raises ModelError for a name that is none of them, UsageError for no name at all or one whose package is not
     installed.
@@ -55,7 +59,8 @@ def _find(name: str, precision: Precision, threads: int | None) -> Method:
         if name == "bm3d" and importlib.util.find_spec("bm3d") is None:
             raise UsageError("bm3d: pip install bm3d (its licence allows non-commercial comparison, not shipping)")
         return PEERS[name]
-    denoiser = Denoiser(name, precision=precision, threads=threads)
+    model = name.removesuffix(_BEST)
+    denoiser = Denoiser(model, precision=precision, threads=threads, best=model != name)
     cards = [denoiser.card_for(3), denoiser.card_for(1)]
     models = " or ".join(
         dict.fromkeys(f"{card.name} version {card.version}, {card.kmac_per_pixel:g} kMAC/px" for card in cards)
@@ -63,7 +68,7 @@ def _find(name: str, precision: Precision, threads: int | None) -> Method:
     return Method(
         Path(name).name,
         lambda noisy, sigma: denoiser(noisy),
-        f"{models}, precision {precision}, strength 1, blind",
+        f"{models}, precision {precision}, strength 1, blind" + (", mean of eight" if model != name else ""),
         is_blind=True,
     )
 

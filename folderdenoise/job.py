@@ -150,6 +150,7 @@ def denoiser_for(order: Order, given: Resources | None = None) -> Denoiser:
         threads=given.threads if given else order.threads,
         streams=given.streams if given else 1,
         device=order.device,
+        best=order.best,
     )
     denoiser.check_strength(order.strength)
     return denoiser

@@ -77,6 +77,9 @@ _OPTIONS = (
         help="0 changes nothing, 1 removes as much noise as the model finds, up to 2 more than that.",
     ),
     click.option(
+        "--best", is_flag=True, help="A little better, and eight times as long: turned and mirrored, averaged."
+    ),
+    click.option(
         "--reference",
         type=click.Path(path_type=Path),
         help="Folder with clean versions, by the same relative path: fills PSNR, SSIM, MSE and MAE in metrics.csv.",
@@ -167,6 +170,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         out: Path | None,
         model: str,
         strength: float,
+        best: bool,
         reference: Path | None,
         precision: str,
         device: str,
@@ -220,6 +224,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
             threads,
             memory,
             cast("Measure", metrics),
+            best,
         )
         command(Choices(order, selection, dry_run, as_json, log, verbose, quiet), **own)
 

@@ -35,11 +35,13 @@ class Order:
     memory: float | None = None
     """In GiB, for the whole process."""
     metrics: Measure = "fast"
+    best: bool = False
 
     @property
     def settings(self) -> Settings:
         """How each file is treated; what changes pixels stands in the ledger."""
         text = f"precision={self.precision} tile={self.tile or 'auto'}"
+        text += " best" if self.best else ""
         text += f" format={self.format}" if self.format else ""
         text += f" quality={self.quality}" if self.quality else ""
         return Settings(

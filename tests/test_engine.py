@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import folderdenoise
-from folderdenoise import Denoiser, denoise, engine, graphs, runtime, zoo
+from folderdenoise import Denoiser, denoise, engine, graphs, network, runtime, zoo
 from folderdenoise.errors import ImageInputError, ModelError, SuspectResultError, UsageError
 from folderdenoise.runtime import Graph
 from folderdenoise.tiles import denoise_tiled
@@ -377,6 +377,27 @@ def test_a_bad_answer_in_bf16_is_tried_again_in_f32(zoo_dir, monkeypatch):
         Denoiser("rgb-leaky").denoise(image)
 
 
+# Eight answers
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_best_is_the_mean_over_all_turns_and_mirrors(channels):
+    # Not square, and in more than one tile.
+    image = picture(208, 152, channels)
+    plain = Denoiser("gray-mse", precision="f32")
+    answers = []
+    for mirrored in (False, True):
+        for turns in range(4):
+            turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
+            answer = np.rot90(plain(np.ascontiguousarray(turned)), -turns)
+            answers.append(answer[:, ::-1] if mirrored else answer)
+    assert np.ptp(answers, axis=0).max() > 0.02, "the turns differ for this model"
+    best = Denoiser("gray-mse", precision="f32", best=True, tile=96)(image)
+    # What lies beyond the border is made up before an image is turned, so a few pixels there may differ.
+    inside = np.abs(best - np.mean(answers, axis=0))[16:-16, 16:-16]
+    assert inside.max() < 1.5 / 255
+
+
 # Tiles
 
 
@@ -387,10 +408,10 @@ def random_sizes(seed: int, count: int) -> list[tuple[int, int, int]]:
 
 def assert_tiled_is_untiled(card: zoo.ModelCard, image: np.ndarray, tile: int) -> None:
     """At f32, through the engine's own network; sizes that divide and sizes that do not."""
-    network = engine._Network(Graph(card, "f32"), card.channels, 1.0, None)
+    answer = network.Network(Graph(card, "f32"), card.channels, 1.0, None)
     frame = {"overlap": card.overlap, "multiple": card.size_multiple}
-    whole = denoise_tiled(image, network, tile=10_000, **frame)
-    tiled = denoise_tiled(image, network, tile=tile, **frame)
+    whole = denoise_tiled(image, answer, tile=10_000, **frame)
+    tiled = denoise_tiled(image, answer, tile=tile, **frame)
     assert np.abs(whole - tiled).max() <= 1 / 255
 
 

@@ -141,6 +141,7 @@ def test_a_source_that_was_only_touched_is_read_once_and_not_done_again(
         ({"strength": 0.5}, {"a.png", "b.png", "gray.png"}),
         ({"model": "identity"}, {"a.png", "b.png", "gray.png"}),
         ({"precision": "auto"}, {"a.png", "b.png", "gray.png"}),
+        ({"best": True}, {"a.png", "b.png", "gray.png"}),
         ({"tile": 64, "jobs": 1, "max_megapixels": 5.0, "estimate": True}, set()),
     ],
 )
