@@ -131,9 +131,17 @@ def test_one_file_and_options_that_reach_the_pixels(tmp_path: Path, zoo_dir: Pat
     row = _rows(tmp_path / "o")["photo.png"]
     assert row["model"] == "identity"
     assert row["settings"] == "precision=f32 tile=64"
-    result = _run("run", source, "--out", tmp_path / "o", "--model", "rgb-leaky", "--precision", "f32", "--best")
-    assert result.returncode == 0
-    assert _rows(tmp_path / "o")["photo.png"]["settings"] == "precision=f32 tile=auto best"
+
+
+def test_best_is_another_result_and_the_row_says_so(tmp_path: Path) -> None:
+    source = pictures.save(tmp_path / "photo.png", pictures.noisy(pictures.scene(), 20))
+    results = []
+    for options, settings in (((), ""), (("--best",), " best")):
+        result = _run("run", source, "--out", tmp_path / "o", "--model", "gray-mse", "--precision", "f32", *options)
+        assert result.returncode == 0
+        assert _rows(tmp_path / "o")["photo.png"]["settings"] == "precision=f32 tile=auto" + settings
+        results.append(pictures.load(tmp_path / "o" / "photo.png"))
+    assert (results[0] != results[1]).any()
 
 
 def test_a_reference_fills_the_scores(scans: Path, tmp_path: Path) -> None:
