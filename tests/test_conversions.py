@@ -179,6 +179,18 @@ def test_a_resolution_that_webp_cannot_hold_is_noted(tmp_path: Path) -> None:
     assert "its resolution could not be kept" in outcome.notes
 
 
+@pytest.mark.parametrize("target", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("numbers", [(1, 1), (3, 2)])
+def test_a_resolution_without_unit_becomes_no_other(numbers: tuple[int, int], target: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, RGB, photometric="rgb", resolution=numbers, resolutionunit=1)
+    outcome, result = denoised(source, Settings(format=target, quality=90), "a")
+    assert ("no unit" in outcome.notes, "could not be kept" in outcome.notes) == (numbers != (1, 1), False)
+    with Image.open(result) as image:
+        assert image.info.get("jfif_unit", 0) == 0
+        assert target == "jpeg" or "dpi" not in image.info
+
+
 def test_the_options_of_the_command_line_reach_the_files(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "results"
     pictures.save(folder / "a.png", pictures.scene(40, 60))

@@ -136,6 +136,11 @@ def _metadata(metadata: Metadata, target: str, source: Encoding, notes: list[str
             return metadata
         fields[tiff.PHOTOSHOP] = tiff.Field(1, photoshop.resources(metadata.iptc))
         return replace(metadata, exif=tiffwriter.exif_block(fields), iptc=photoshop.iptc(metadata.iptc))
+    if metadata.resolution is not None and metadata.resolution_unit is None:
+        # Of other formats a PNG would make it dots a metre. One by one is what programs write that know of none.
+        if metadata.resolution != (1, 1):
+            notes.append("its resolution, which has no unit, was dropped")
+        metadata = replace(metadata, resolution=None)
     if target == "jpeg" and tiff.PHOTOSHOP in fields:
         metadata = replace(metadata, iptc=photoshop.jpeg_segment(fields[tiff.PHOTOSHOP].data))
     elif target == "jpeg" and metadata.iptc is not None:
