@@ -1,10 +1,12 @@
 """How the bare network does with so many streams and threads, and in tiles of another size: rate, and peak memory.
 
-    python benchmarks/modes.py                   streams × threads at the default tile, then tile sizes on one thread
+    python benchmarks/modes.py                   streams × threads at the default tile, then tile sizes on all cores
     python benchmarks/modes.py --model gray-leaky --precision f32
 
-Each figure is of a process of its own: megapixels of picture a second (overlap and padding are computed, but do not
-count), and the peak of its memory less what it had before the first inference, by pixel of a tile and stream.
+Each row is of a process of its own: how long one tile takes, megapixels of picture a second (overlap and padding are
+computed, but do not count), and the peak of its memory less what it had before the first inference, by pixel of a tile
+and stream. One stream on all threads is what runtimes call the latency mode, a stream for each thread the throughput
+mode. On two cores that do 0.7 megapixels a second each, all of it takes three minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 from bare import BareNetwork
 
 from folderdenoise import machine, zoo
+from folderdenoise.runtime import prefers_bf16
 from folderdenoise.tiles import DEFAULT_CORE, layout
 
 HEIGHT, WIDTH = 3000, 4000
@@ -40,6 +43,7 @@ def measure(args: argparse.Namespace, threads: int, streams: int, core: int | No
     each = spent / count
     computed = tall * wide * len(rows) * len(columns)
     return {
+        "seconds": each * streams,
         "rate": height * width / 1e6 / (each * len(rows) * len(columns)),
         "waste": 1 - height * width / computed,
         "bytes": (_peak() - before) / (tall * wide * streams),
@@ -63,28 +67,33 @@ def apart(args: argparse.Namespace, threads: int, streams: int, core: int | None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="rgb-leaky")
-    parser.add_argument("--precision", default="bf16", choices=["bf16", "f32"])
-    parser.add_argument("--seconds", type=float, default=10.0, help="For each figure.")
+    parser.add_argument("--precision", choices=["bf16", "f32"], help="Default: the faster one.")
+    parser.add_argument("--seconds", type=float, default=10.0, help="At the least, for each row.")
     parser.add_argument(
         "--scale", type=float, default=1.0, help="Of the picture's sides: a small one to try the script."
     )
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.precision = args.precision or ("bf16" if prefers_bf16() else "f32")
     if args.one:
         print(json.dumps(measure(args, *args.one)))
         return
     cores = machine.cores()
     print(f"{args.model}, {args.precision}, {cores} cores, a picture of {WIDTH} × {HEIGHT} pixels\n")
-    print("| threads | streams | megapixels/s | bytes for each pixel of a tile and stream |\n|---|---|---|---|")
+    print("| threads | streams | one tile | megapixels/s | bytes for each pixel of a tile and stream |")
+    print("|---|---|---|---|---|")
     for threads in sorted({1, cores // 2 or 1, cores}):
         for streams in sorted({1, threads // 2 or 1, threads}):
             found = apart(args, threads, streams, DEFAULT_CORE)
-            print(f"| {threads} | {streams} | {found['rate']:.2f} | {found['bytes']:.0f} |", flush=True)
-    print("\n| tiles, one thread | megapixels/s | overlap and padding | bytes for each pixel |\n|---|---|---|---|")
+            cells = f"{found['seconds']:.2f} s | {found['rate']:.2f} | {found['bytes']:.0f}"
+            print(f"| {threads} | {streams} | {cells} |", flush=True)
+    print("\n| tiles, a stream for each core | one tile | megapixels/s | overlap and padding | bytes for each pixel |")
+    print("|---|---|---|---|---|")
     for core in (256, 512, 1024, DEFAULT_CORE, 2048, None):
-        found = apart(args, 1, 1, core)
+        found = apart(args, cores, cores, core)
         name = "strips 1024 high, full width" if core is None else f"core of {core}"
-        print(f"| {name} | {found['rate']:.2f} | {found['waste']:.0%} | {found['bytes']:.0f} |", flush=True)
+        cells = f"{found['seconds']:.2f} s | {found['rate']:.2f} | {found['waste']:.0%} | {found['bytes']:.0f}"
+        print(f"| {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,23 @@ def test_throughput_tells_where_the_time_of_a_file_goes() -> None:
 def test_modes_measures_each_mode_in_a_process_of_its_own() -> None:
     tables = rows("modes.py", "--precision", "f32", "--seconds", "0.01", "--scale", "0.1")
     assert [row[:2] for row in tables if row[0] == row[1] == "1"]
-    assert all(number(row[-1]) > 0 for row in tables if row[0][0].isdigit())
+    modes = [row for row in tables if row[0].isdigit()]
+    sizes = {row[0]: row for row in tables if row[0].startswith(("core", "strips"))}
+    sides = [f"core of {side}" for side in (256, 512, 1024, 1536, 2048)]
+    assert list(sizes) == [*sides, "strips 1024 high, full width"]
+    assert all(number(row[-1]) > 0 for row in [*modes, *sizes.values()])
+    for _, streams, seconds, rate, _ in modes:
+        # The picture of 300 × 400 pixels is one tile.
+        assert number(rate) == pytest.approx(0.12 * int(streams) / number(seconds), rel=0.1, abs=0.01)
+
+
+def test_flat_reads_the_memory_of_a_run_and_says_that_it_stays() -> None:
+    head, *table = rows("flat.py", "--files", "20", "--every", "7", "--large", "64", "64", "--threads", "1")
+    assert head == ["files done", "in memory", "peak"]
+    assert [row[0] for row in table] == [str(count) for count in range(2, 21, 2)]
+    peaks = [number(row[2]) for row in table]
+    assert peaks == sorted(peaks)
+    assert all(0 < number(row[1]) <= number(row[2]) for row in table)
 
 
 def test_startup_times_command_door_and_help() -> None:
