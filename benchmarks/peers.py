@@ -40,8 +40,8 @@ _BEST = "+best"
 
 
 def find_methods(names: str, precision: Precision = "f32", threads: int | None = None) -> list[Method]:
-    """The methods of a comma-separated list: "noisy", those of ``PEERS``, models by name or path; "+best" behind a model
-    asks for its eight answers.
+    """The methods of a comma-separated list: "noisy", those of ``PEERS``, models by name or path; "+best" behind a
+    model asks for its eight answers.
 
     Raises ModelError for a name that is none of them, UsageError for no name at all or one whose package is not
     installed.

@@ -313,6 +313,30 @@ def test_soft_crops_are_enlarged() -> None:
     assert (finest(1.0) < 0.6).mean() > 0.9
 
 
+def test_dim_crops_are_darker_and_each_channel_differently() -> None:
+    photo = np.full((64, 64, 3), 200, np.uint8)
+    source = CropSource([Pool([photo], NO_NOISE, dim=0.5)], [photo], 64, ((0.0, 32),), 1, "")
+    clean = np.concatenate([source.batch(step, 0.0)[0] for step in range(5)])
+    light = clean.mean(axis=(1, 2)) / (200 / 255)
+    dimmed = light.max(axis=1) < 0.999
+    assert dimmed.mean() == pytest.approx(0.5, abs=0.08)
+    assert light.max() == pytest.approx(1.0)
+    assert 0.06 < light.min() < 0.12
+    assert np.median(np.ptp(np.log(light[dimmed]), axis=1)) > 0.1
+
+
+def test_plain_crops_are_taken_as_they_come() -> None:
+    half = np.full((64, 640, 1), 90, np.uint8)
+    half[:, 320:] = numbered(64, 320)
+
+    def flat(plain: float) -> float:
+        source = CropSource([Pool([half], NO_NOISE, plain=plain)], [half], 200, ((0.0, 16),), 1, "")
+        return float(np.mean([image.std() < 0.01 for image in source.batch(0, 0.0)[0]]))
+
+    assert flat(0.0) < 0.05
+    assert flat(1.0) == pytest.approx(0.5, abs=0.1)
+
+
 def test_photographs_with_noise_of_their_own_get_strong_noise_only(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     shading = np.linspace(60, 180, 256)[None, :, None] * np.ones((256, 1, 3))
@@ -321,7 +345,7 @@ def test_photographs_with_noise_of_their_own_get_strong_noise_only(tmp_path: Pat
         level = 30 if index % 2 else 0  # brighter ones are grainy
         image = shading + level + grain * rng.normal(size=shading.shape)
         pictures.save(tmp_path / f"{index}.png", np.rint(image).astype(np.uint8))
-    source = FolderCrops(3, ((0.0, 64),), generated_share=0.0, soft=0.0).load(tmp_path, Blind(), 16, 1)
+    source = FolderCrops(3, ((0.0, 64),), generated_share=0.0, soft=0.0, dim=0.0).load(tmp_path, Blind(), 16, 1)
     assert "cleanest" in source.description
     grainy, quiet = [], []
     for step in range(25):
@@ -337,7 +361,7 @@ def test_folder_recipes_hold_images_out(tmp_path: Path) -> None:
     # 21 images, each of one colour: the first and the twenty-first by name are held out.
     for index in range(21):
         pictures.save(tmp_path / f"{index:02}.png", np.full((40, 32, 3), 10 * index, np.uint8))
-    crops = FolderCrops(3, ((0.0, 32),), generated_share=0.0).load(tmp_path, NO_NOISE, 8, 1)
+    crops = FolderCrops(3, ((0.0, 32),), dim=0.0, generated_share=0.0).load(tmp_path, NO_NOISE, 8, 1)
     resized = ResizedFolder(16).load(tmp_path, NO_NOISE, 8, 1)
     for source, steps in ((crops, 60), (resized, resized.steps_per_epoch)):
         trained = {int(as_bytes(image).min()) for step in range(steps) for image in source.batch(step, 0.0)[0]}

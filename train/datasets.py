@@ -66,15 +66,24 @@ class ArraySource:
 class Pool:
     """Images to crop from, and the noise that their crops get.
 
-    ``share`` is the pool's part of all crops. Of ``soft`` of its crops a smaller piece is taken and enlarged, by up to
-    two: files of cameras and scanners at their full resolution are as soft. Pictures that were made to be cropped from
-    (``one_at_a_time``) are not compared with each other for detail: a page of text would always win.
+    ``share`` is the pool's part of all crops. What happens to its crops, each with its own probability:
+
+    - ``soft``: a smaller piece is taken and enlarged, by up to two. Files of cameras and scanners at their full
+      resolution are as soft.
+    - ``dim``: darkened, down to a tenth, and each channel a little differently. Noise is seen most in the dark, which
+      photographs that people publish seldom are; and their own noise is darkened, too.
+    - ``plain``: taken as it comes, not for its detail. Noise is seen most where nothing else is.
+
+    Pictures that were made to be cropped from (``one_at_a_time``) are not compared with each other for detail: a page
+    of text would always win.
     """
 
     images: Sequence[Pixels]
     noise: Noise
     share: float = 1.0
     soft: float = 0.0
+    dim: float = 0.0
+    plain: float = 0.0
     one_at_a_time: bool = False
 
 
@@ -120,7 +129,7 @@ class CropSource:
         clean, noisy = [], []
         for _ in range(count):
             pool = self._pools[_chosen(self._cumulative, rng)]
-            clean.append(_unit(pool.crop(size, rng)))
+            clean.append(pool.crop(size, rng))
             noisy.append(pool.noise.apply(clean[-1], rng))
         return np.stack(clean), np.stack(noisy)
 
@@ -148,14 +157,23 @@ class _Cropped:
         areas = np.ones(len(self._images)) if made else np.array([x.shape[0] * x.shape[1] for x in self._images], float)
         self._cumulative = np.cumsum(areas) / max(areas.sum(), 1.0)
 
-    def crop(self, size: int, rng: np.random.Generator) -> Pixels:
-        """The most detailed of a few random crops ``(size, size, C)``, turned and mirrored by chance."""
+    def crop(self, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A crop ``(size, size, C)`` in [0, 1], turned and mirrored by chance."""
+        crop = _unit(self._taken(size, rng))
+        if self._pool.dim > 0.0 and rng.random() < self._pool.dim:
+            light = np.exp(rng.uniform(np.log(0.1), 0.0))
+            crop = crop * np.float32(light * np.exp(rng.uniform(-0.5, 0.0, crop.shape[2])))
+        return crop
+
+    def _taken(self, size: int, rng: np.random.Generator) -> Pixels:
+        """The most detailed of a few random crops."""
         best, most = None, -1.0
         taken = size
         if self._pool.soft > 0.0 and rng.random() < self._pool.soft:
             taken = int(size / rng.uniform(1.0, 2.0))
+        plain = self._pool.plain > 0.0 and rng.random() < self._pool.plain
         image = None
-        for _ in range(self._draws):
+        for _ in range(1 if plain else self._draws):
             if image is None or not self._pool.one_at_a_time:
                 image = self._images[_chosen(self._cumulative, rng)]
             top = int(rng.integers(image.shape[0] - taken + 1))
@@ -274,6 +292,8 @@ class FolderCrops:
     patches: tuple[tuple[float, int], ...] = ((0.0, 64), (0.7, 96), (0.9, 128))
     grainy_share: float = 0.35
     soft: float = 0.3
+    dim: float = 0.4
+    plain: float = 0.4
     generated_share: float = 0.12
     pictures: int = 128
 
@@ -290,9 +310,9 @@ class FolderCrops:
             description += f"; {self.generated_share:.0%} of the crops from {self.pictures} generated pictures"
         made = generated.Pictures(self.pictures, self.channels, seed)
         pools = (
-            Pool(quiet, noise, 1.0 - self.grainy_share - self.generated_share, self.soft),
+            Pool(quiet, noise, 1.0 - self.grainy_share - self.generated_share, self.soft, self.dim, self.plain),
             Pool(grainy, noise.strong(), self.grainy_share),
-            Pool(made, noise, self.generated_share, one_at_a_time=True),
+            Pool(made, noise, self.generated_share, dim=self.dim, one_at_a_time=True),
         )
         return CropSource(pools, held_out, batch_size, self.patches, seed, description)
 
