@@ -320,7 +320,7 @@ def test_dim_crops_are_darker_and_each_channel_differently() -> None:
     light = clean.mean(axis=(1, 2)) / (200 / 255)
     dimmed = light.max(axis=1) < 0.999
     assert dimmed.mean() == pytest.approx(0.5, abs=0.08)
-    assert light.max() == pytest.approx(1.0)
+    assert light.max() == pytest.approx(1.0, rel=1e-3)
     assert 0.06 < light.min() < 0.12
     assert np.median(np.ptp(np.log(light[dimmed]), axis=1)) > 0.1
 
