@@ -59,7 +59,8 @@ class Selection:
     """Which files of the input are taken. Patterns are shell wildcards on the relative path or the name alone.
 
     ``only``: the relative paths that were chosen, None for all. ``overwrite``: also those that are done.
-    ``retry_failed``: of those that an earlier run did, the failed ones.
+    ``retry_failed``: of those that an earlier run did, the failed ones. ``follow_links``: also what symbolic links out
+    of the folder lead to.
     """
 
     recursive: bool = True
@@ -68,6 +69,7 @@ class Selection:
     overwrite: bool = False
     retry_failed: bool = False
     only: frozenset[str] | None = None
+    follow_links: bool = False
 
     def refuses(self, relative: str) -> str | None:
         """Why the file ``relative`` is not wanted, or None."""
@@ -99,8 +101,9 @@ class Planner:
         """Why a file is not for this run, whatever is in it, or None."""
         if reason := reason_to_refuse_name(found.relative, self._selection):
             return reason
-        if found.is_link and not Path(os.path.realpath(found.path)).is_relative_to(self._real_root):
-            return "a symbolic link out of the folder: not followed"
+        follows = self._selection.follow_links or not found.is_link
+        if not follows and not Path(os.path.realpath(found.path)).is_relative_to(self._real_root):
+            return "a symbolic link out of the folder: not followed (--follow-links does)"
         return None
 
     def task(self, found: Found) -> Task:
@@ -155,7 +158,7 @@ def make_plan(
     """
     check_places(source, out, reference)
     planner = Planner(source, out, selection, reference, suffix)
-    tree = Tree(source, [out, *excluded], selection.recursive)
+    tree = Tree(source, [out, *excluded], selection.recursive, selection.follow_links)
     tasks, skipped, rivals = [], [], []
     found_files: Iterable[Found] = [Found(source, source.name)] if source.is_file() else tree.walk()
     for found in found_files:

@@ -41,7 +41,7 @@ class Inbox:
         self.report = Tally()
         self._order, self._habits, self._listener = order, habits, listener
         self._ledger, self._resume = ledger, resume
-        self._tree = Tree(order.source, [order.out, *habits.shelves], selection.recursive)
+        self._tree = Tree(order.source, [order.out, *habits.shelves], selection.recursive, selection.follow_links)
         self._planner = Planner(order.source, order.out, selection, order.reference, order.suffix)
         self._settler = Settler(habits.settle)
         self._lookout = Lookout(order.source, self._tree, habits, listener, recursive=selection.recursive)

@@ -119,6 +119,11 @@ _OPTIONS = (
     ),
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Not the files that match."),
     click.option("--no-recursive", is_flag=True, help="Leave sub-folders out."),
+    click.option(
+        "--follow-links",
+        is_flag=True,
+        help="Take what symbolic links lead to, too. A watch finds that when it looks around, not at once.",
+    ),
     click.option("--overwrite", is_flag=True, help="Do files again that are done. Originals are never overwritten."),
     click.option(
         "--retry-failed",
@@ -182,6 +187,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         include: Sequence[str],
         exclude: Sequence[str],
         no_recursive: bool,
+        follow_links: bool,
         overwrite: bool,
         retry_failed: bool,
         max_megapixels: float,
@@ -205,7 +211,9 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError(f"--metrics none measures nothing, {asked} asks for it: leave out one of the two.")
         if quality is not None and format_ == "png":
             raise click.UsageError("--format png stores without loss, --quality is for lossy formats: leave out one.")
-        selection = folder.Selection(not no_recursive, include, exclude, overwrite, retry_failed)
+        selection = folder.Selection(
+            not no_recursive, include, exclude, overwrite, retry_failed, follow_links=follow_links
+        )
         order = Order(
             source,
             out or folder.default_out(source),

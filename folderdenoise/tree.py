@@ -35,14 +35,18 @@ class Skipped:
 
 
 class Tree:
-    """The candidate files below ``root``, a folder. ``excluded`` are folders that are not looked into.
+    """The candidate files below ``root``, a folder. ``excluded`` are folders that are not looked into. Links to folders
+    are looked into if ``follow_links``, unless they lead in a circle.
 
     ``skipped`` and ``unreadable`` are what the last walk passed over with a reason, and the folders that it could not
     list. Junk (hidden names, ``Thumbs.db``, ``@eaDir`` and their like) is passed over in silence.
     """
 
-    def __init__(self, root: Path, excluded: Iterable[Path], recursive: bool = True) -> None:
+    def __init__(
+        self, root: Path, excluded: Iterable[Path], recursive: bool = True, follow_links: bool = False
+    ) -> None:
         self._root = root
+        self._follow_links = follow_links
         self._excluded = {folder.resolve() for folder in excluded}
         self._recursive = recursive
         self._folders: dict[str, bool] = {}
@@ -103,10 +107,18 @@ class Tree:
             return ""
         # They may lead out of the tree, or around in circles.
         if folder.is_symlink() or _is_junction(folder):
-            return "a symbolic link to a folder: not followed"
+            if not self._follow_links:
+                return "a symbolic link to a folder: not followed (--follow-links does)"
+            if self._is_circle(folder):
+                return "a symbolic link that leads in a circle: not followed"
         if _has_our_table(folder):
             return f"results of this tool (its {METRICS_NAME} is there). Name the folder itself to denoise them again"
         return None
+
+    def _is_circle(self, link: Path) -> bool:
+        """Whether ``link`` leads to a folder through which the walk came to it."""
+        way = [link.parent, *(folder for folder in link.parent.parents if folder.is_relative_to(self._root))]
+        return os.path.realpath(link) in {os.path.realpath(folder) for folder in way}
 
     def _looks_into(self, relative: Path) -> bool:
         key = relative.as_posix()

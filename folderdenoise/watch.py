@@ -98,6 +98,6 @@ def _check(order: Order, habits: Habits) -> None:
 def _refuse_strangers(order: Order, selection: Selection, habits: Habits, resume: Resume) -> None:
     """Raise UsageError for files among the results that are not ours, before there is a table that says they are."""
     planner = Planner(order.source, order.out, selection, order.reference, order.suffix)
-    for found in Tree(order.source, [order.out, *habits.shelves], selection.recursive).walk():
+    for found in Tree(order.source, [order.out, *habits.shelves], selection.recursive, selection.follow_links).walk():
         if planner.reason_to_refuse(found) is None:
             resume.reason_to_skip(planner.task(found))

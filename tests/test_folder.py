@@ -208,6 +208,23 @@ def test_links_that_lead_out_of_the_folder_or_in_circles_are_not_followed(tmp_pa
     assert sorted(skipped.path.name for skipped in plan.skipped) == ["away", "b.png", "circle"]
 
 
+def test_links_are_followed_on_demand_but_not_in_circles_or_into_the_results(tmp_path: Path) -> None:
+    _touch(tmp_path, "elsewhere/deep/far.png", "one.png", "in/a.png", "out/earlier.png")
+    _link(tmp_path / "elsewhere", tmp_path / "in" / "away")
+    _link(tmp_path / "one.png", tmp_path / "in" / "b.png")
+    _link(tmp_path / "in", tmp_path / "in" / "circle")
+    _link(tmp_path / "in", tmp_path / "elsewhere" / "deep" / "around")
+    _link(tmp_path, tmp_path / "in" / "all")
+    plan = make_plan(tmp_path / "in", tmp_path / "out", Selection(follow_links=True))
+    names = [task.relative for task in plan.tasks]
+    assert names[:2] == ["a.png", "b.png"]
+    assert "away/deep/far.png" in names
+    assert "all/elsewhere/deep/far.png" in names
+    assert not any("circle" in name or "around" in name or "earlier" in name for name in names)
+    assert {"circle", "around"} <= {skipped.path.name for skipped in plan.skipped}
+    assert all("circle" in skipped.reason for skipped in plan.skipped if skipped.path.name in ("circle", "around"))
+
+
 def test_references_by_the_same_path_or_the_same_stem(tmp_path: Path) -> None:
     _touch(tmp_path / "in", "a.jpg", "sub/b.jpg", "c.jpg")
     _touch(tmp_path / "clean", "a.jpg", "a.png", "sub/b.png")
