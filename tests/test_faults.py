@@ -135,7 +135,7 @@ class TestCtrlC:
 
     @pytest.mark.parametrize("times", [1, 2])
     def test_a_file_that_takes_long_is_abandoned(self, large: Path, times: int) -> None:
-        with Running(large, "--model", "slow", "--jobs", 2) as running:
+        with Running(large, "--model", "slow", "--jobs", 2, "--threads", 2) as running:
             running.until_files(1)
             for _ in range(times):
                 running.process.send_signal(signal.SIGINT)
