@@ -272,11 +272,33 @@ def test_auto_takes_the_precision_that_is_faster_here(zoo_dir, monkeypatch, fast
     # Not the wall's, which other programs stop now and then.
     clock = "perf_counter" if sys.platform == "win32" else "thread_time"
     monkeypatch.setattr(runtime.time, clock, lambda: now[0])
+    monkeypatch.setattr(runtime, "_first_processor", lambda: "vendor_id : AuthenticAMD")
     runtime.prefers_bf16.cache_clear()
     try:
         assert runtime.prefers_bf16() == (faster == "bf16")
     finally:
         runtime.prefers_bf16.cache_clear()
+
+
+@needs_bf16
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("avx512_bf16 amx_bf16 amx_tile", True), ("avx512f avx512_bf16", False)]
+)
+def test_what_linux_says_of_an_intel_processor_spares_the_trial(monkeypatch, flags, expected):
+    monkeypatch.setattr(runtime, "_first_processor", lambda: f"vendor_id : GenuineIntel\nflags : {flags}\n")
+    monkeypatch.setattr(runtime.time, "thread_time", lambda: pytest.fail("it was timed"))
+    runtime.prefers_bf16.cache_clear()
+    try:
+        assert runtime.prefers_bf16() == expected
+    finally:
+        runtime.prefers_bf16.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/cpuinfo is Linux's")
+def test_the_first_processor_is_one_processor():
+    about = runtime._first_processor()
+    assert about.count("processor") == 1
+    assert "flags" in about or "Features" in about
 
 
 @pytest.mark.parametrize(
