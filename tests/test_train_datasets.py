@@ -12,7 +12,8 @@ from PIL import Image
 
 from folderdenoise.errors import UsageError
 from train import loading
-from train.datasets import ArraySource, Cifar10, CropSource, Digits, FolderCrops, PairedSource, Pool, ResizedFolder
+from train.crops import CropSource, Pool
+from train.datasets import ArraySource, Cifar10, Digits, FolderCrops, PairedSource, ResizedFolder
 from train.noise import Blind, Gaussian
 
 from . import pictures

@@ -19,7 +19,8 @@ import keras
 from folderdenoise.errors import UsageError
 from train import callbacks
 from train.architectures import Autoencoder, UNet
-from train.datasets import ArraySource, CropSource, Pool
+from train.crops import CropSource, Pool
+from train.datasets import ArraySource
 from train.fit import fit, noise_level_target
 from train.noise import Gaussian
 from train.recipes import RECIPES, Cosine

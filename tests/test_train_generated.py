@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="fonts come with the extra 'train': pip install folderdenoise[train]")
 
 from train import generated
-from train.datasets import CropSource, Pool
+from train.crops import CropSource, Pool
 from train.generated import Pictures
 from train.noise import Gaussian
 

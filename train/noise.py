@@ -15,8 +15,12 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from train.camera import Image, camera, draw
+
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Clean and noisy images, each ``(N, H, W, C)`` float32, nominally in [0, 1]."""
 
 
 class Noise(Protocol):
@@ -108,6 +112,17 @@ def jpeg(clean: Image, quality: int, rng: np.random.Generator) -> Image:
 def as_stored(image: Image) -> Image:
     """Clip to [0, 1] and round to 8 bits, as a file would hold it; still float32 in [0, 1]."""
     return (np.rint(np.clip(image, 0.0, 1.0) * 255.0) / 255.0).astype(np.float32)
+
+
+def unit(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 of any shape as float32 in [0, 1]."""
+    return pixels.astype(np.float32) / np.float32(255.0)
+
+
+def degrade(pixels: NDArray[np.uint8], noise: Noise, rng: np.random.Generator) -> Batch:
+    """Images ``(N, H, W, C)`` uint8, and each with ``noise`` of its own."""
+    clean = unit(pixels)
+    return clean, np.stack([noise.apply(image, rng) for image in clean])
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ import numpy as np
 
 from train import export, studydata
 from train.architectures import kmac_per_pixel
-from train.datasets import ArraySource, Batch
+from train.datasets import ArraySource
 from train.fit import Progress, fit
+from train.noise import Batch
 from train.studies import Unit
 from train.studydata import Floats
 
