@@ -58,7 +58,7 @@ class CropSource:
         description: str,
         draws: int = 6,
     ) -> None:
-        self._patches, self._batch_size, self._seed, self._draws = patches, batch_size, seed, draws
+        self._patches, self._batch_size, self._seed = patches, batch_size, seed
         smallest = max(size for _, size in patches)
         self._pools = [_Cropped(pool, smallest, draws) for pool in pools]
         self._pools = [pool for pool in self._pools if pool.usable]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from train.loading import Pixels
 
 _BLOCK = 16
 _FLATTEST = 0.05
