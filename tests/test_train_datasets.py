@@ -269,7 +269,8 @@ def test_crops_prefer_detail() -> None:
 
 def test_patches_grow_with_the_schedule_at_the_same_number_of_pixels() -> None:
     photos = [numbered(140, 150, 3, index) for index in range(2)]
-    source = CropSource([Pool(photos[1:], NO_NOISE)], photos[:1], 16, FolderCrops().patches, 1, "")
+    patches = ((0.0, 64), (0.7, 96), (0.9, 128))
+    source = CropSource([Pool(photos[1:], NO_NOISE)], photos[:1], 16, patches, 1, "")
     sizes = {progress: source.batch(0, progress)[0].shape for progress in (0.0, 0.69, 0.7, 0.9, 1.0)}
     assert sizes == {
         0.0: (16, 64, 64, 3),

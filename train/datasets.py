@@ -144,7 +144,7 @@ class FolderCrops:
     """
 
     channels: int = 3
-    patches: tuple[tuple[float, int], ...] = ((0.0, 64), (0.7, 96), (0.9, 128))
+    patches: tuple[tuple[float, int], ...] = ((0.0, 128), (0.8, 192))
     grainy_share: float = 0.35
     soft: float = 0.3
     dim: float = 0.4

@@ -116,8 +116,18 @@ def deployable(model: keras.Model, network: Autoencoder | UNet) -> keras.Model:
     nobody. (``keras.models.clone_model`` compiles.)
     """
     copy = network.build()
-    copy.set_weights(model.get_weights())
+    if isinstance(network, UNet):
+        _copy_weights(model, copy)
+    else:
+        copy.set_weights(model.get_weights())
     return copy
+
+
+def _copy_weights(model: keras.Model, part: keras.Model) -> None:
+    """By the names of the layers: a U-Net is trained with an input more, which puts them into another order."""
+    for layer in part.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
 
 
 def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
@@ -173,9 +183,7 @@ def _split(model: keras.Model, network: UNet) -> tuple[keras.Model, keras.Model]
     level = keras.Input((None, None, 1), name="level")
     body = keras.Model([image, level], network.residual(image, level))
     for part in (head, body):
-        for layer in part.layers:
-            if layer.weights:
-                layer.set_weights(model.get_layer(layer.name).get_weights())
+        _copy_weights(model, part)
     return head, body
 
 

@@ -26,6 +26,7 @@ from train.datasets import Source
 from train.optimizers import ConvMuon
 from train.recipes import Recipe
 from train.start import START_RATE, load_start, remember_start
+from train.stronger import asked
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def fit(
     command: str = "",
     start: Path | None = None,
 ) -> keras.Model:
-    """Train ``recipe`` on ``source`` and return the model with the weights to ship.
+    """Train ``recipe`` on ``source`` and return it with the weights to ship, in the form it is trained in.
 
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
     run goes on from there, to the limits given now. ``command`` is what the card will name. ``start`` is an exported
@@ -93,7 +94,7 @@ def fit(
         Checkpoint(run, progress),
     ]
 
-    _train(model, source, progress, conditioned, callbacks)
+    _train(model, source, progress, conditioned, recipe.seed, callbacks)
     use_averages(model)
     return model
 
@@ -108,6 +109,7 @@ def _train(
     source: Source,
     progress: Progress,
     conditioned: bool,
+    seed: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Train until ``progress`` is at its limit or a callback stops the run.
@@ -118,7 +120,7 @@ def _train(
     if progress.share >= 1.0:
         return
     clean, noisy = source.validation()
-    targets = _targets(clean, noisy, conditioned)
+    inputs, targets = _at_strength_1(clean, noisy) if conditioned else (noisy, {"denoised": clean})
     steps = source.steps_per_epoch
     timed = progress.limit_steps is None
     told = keras.callbacks.CallbackList(
@@ -132,14 +134,14 @@ def _train(
     )
     model.stop_training = False
     told.on_train_begin()
-    with contextlib.closing(_feed(source, progress, conditioned)) as feed:
+    with contextlib.closing(_feed(source, progress, conditioned, seed)) as feed:
         while not model.stop_training:
             epoch = progress.epoch
             if timed:
                 log.info("Epoch %d, %.0f%% of the time", epoch + 1, 100 * progress.share)
             told.on_epoch_begin(epoch)
             logs = _epoch(model, feed, steps, told)
-            scores = model.evaluate(noisy, targets, batch_size=16, verbose=0, return_dict=True)
+            scores = model.evaluate(inputs, targets, batch_size=16, verbose=0, return_dict=True)
             told.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
     told.on_train_end()
 
@@ -152,10 +154,11 @@ def _epoch(
     images = 0
     for index in range(steps):
         told.on_train_batch_begin(index)
-        noisy, targets = next(feed)
-        images += len(noisy)
-        for name, value in model.train_on_batch(noisy, targets, return_dict=True).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(noisy)
+        inputs, targets = next(feed)
+        count = len(targets["denoised"])
+        images += count
+        for name, value in model.train_on_batch(inputs, targets, return_dict=True).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * count
         told.on_train_batch_end(index, {name: value / images for name, value in sums.items()})
         if model.stop_training:
             break
@@ -163,11 +166,12 @@ def _epoch(
 
 
 def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
-    conditioned = isinstance(recipe.network, UNet)
+    network = recipe.network
+    conditioned = isinstance(network, UNet)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if mixed_bfloat16 else "float32")
     try:
-        model = recipe.network.build()
+        model = network.build(with_strength=True) if isinstance(network, UNet) else network.build()
     finally:
         keras.config.set_dtype_policy(previous)
     schedule = recipe.schedule
@@ -186,19 +190,21 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
     return model
 
 
-def _targets(clean: NDArray[np.float32], noisy: NDArray[np.float32], conditioned: bool) -> dict[str, Any]:
-    targets = {"denoised": clean}
-    if conditioned:
-        targets["noise_level"] = noise_level_target(noisy, clean)
-    return targets
+def _at_strength_1(clean: NDArray[np.float32], noisy: NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, Any]]:
+    strength = np.ones(len(clean), np.float32)
+    return {"image": noisy, "strength": strength}, {"denoised": clean, "noise_level": noise_level_target(noisy, clean)}
 
 
-def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Batches from ``progress.step`` on, made ahead by a worker thread."""
+def _feed(source: Source, progress: Progress, conditioned: bool, seed: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Inputs and targets from ``progress.step`` on, made ahead by a worker thread."""
 
     def make(step: int) -> tuple[Any, dict[str, Any]]:
         clean, noisy = source.batch(step, progress.share_at(step))
-        return noisy, _targets(clean, noisy, conditioned)
+        if not conditioned:
+            return noisy, {"denoised": clean}
+        inputs, targets = _at_strength_1(clean, noisy)
+        strength = asked(clean, noisy, np.random.default_rng((seed, 4, step)))
+        return inputs | {"strength": strength.strength}, targets | {"denoised": strength.wanted}
 
     ahead: deque[Future[tuple[Any, dict[str, Any]]]] = deque()
     step = progress.step
@@ -208,5 +214,5 @@ def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tup
                 ahead.append(pool.submit(make, step))
                 step += 1
             batch = ahead.popleft().result()
-            progress.pixels += batch[0].shape[0] * batch[0].shape[1] * batch[0].shape[2]
+            progress.pixels += int(np.prod(batch[1]["denoised"].shape[:3]))
             yield batch
