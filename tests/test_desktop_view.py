@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from . import models, pictures
@@ -20,6 +21,7 @@ from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
+from folderdenoise.cli import main
 from folderdenoise.desktop.latest import all_ended
 from folderdenoise.desktop.preview import Preview
 from folderdenoise.desktop.sheet import Sheet
@@ -200,6 +202,27 @@ def test_a_dark_picture_of_16_bits_is_computed_as_a_run_does_it(zoo_dir: Path, t
     expected = Denoiser()(image)
     assert np.abs(expected.astype(int) - image).max() > 5
     assert np.abs(sheet.after.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_hidden_colours_are_kept_from_the_network_as_a_run_does_it(zoo_dir: Path, tmp_path: Path, dtype: type) -> None:
+    import tifffile
+
+    models.write_blur(zoo_dir / "rgb-leaky")
+    top = np.iinfo(dtype).max
+    image = np.full((96, 96, 4), top // 8, dtype)
+    image[..., 3] = top
+    # White that nobody sees: it would bleed into what is seen, and of 16 bits it would be said to be bright.
+    image[24:72, 30:70] = (top, top, top, 0)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unassalpha"])
+    command = ["run", str(tmp_path / "a.tif"), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    sheet = Sheet(tmp_path / "a.tif")
+    for piece in ((0, 0, 96, 48), (0, 48, 96, 96)):
+        sheet.compute(piece, Denoiser(), 1.0, lambda: None)
+    saved = tifffile.imread(tmp_path / "out" / "a.tif")
+    assert np.abs(saved[..., :3].astype(int) - sheet.after).max() <= 1
+    assert np.abs(sheet.after[12:24, 30:70].astype(int) - top // 8).max() <= 1 + top // 2000
 
 
 def test_a_newer_strength_ends_the_computation_of_an_older_one(

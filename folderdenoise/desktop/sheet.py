@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import images, pages
+from .. import images, pages, transparent
 from ..engine import Denoiser, brightening
 from ..errors import FolderDenoiseError, UnreadableImageError, UnsupportedImageError
 from ..images import Picture
@@ -32,6 +32,15 @@ class Wanted:
     strength: float
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """The pixels without the colours that alpha hides, and how much they are brightened: every piece alike."""
+
+    overlap: int
+    pixels: Pixels
+    gain: float
+
+
 class TooLargeError(FolderDenoiseError):
     """The picture is too large to be shown."""
 
@@ -49,18 +58,17 @@ class Sheet:
         self._folder = Path(tempfile.mkdtemp(prefix="folderdenoise-"))
         # Several threads look at it: it goes when the last of them has let go.
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        scratch = Scratch(self._folder, in_memory=_IN_MEMORY)
+        self._scratch = scratch = Scratch(self._folder, in_memory=_IN_MEMORY)
         self._picture, self.pages = _read(path, page, scratch)
         self.pixels = self._picture.pixels
         self.after = scratch.empty(self.pixels.shape, self.pixels.dtype)
         self.after[...] = self.pixels
-        # Of the whole picture, as a run does it: the pieces are brightened alike.
-        self._gain = brightening(self.pixels) if self.pixels.shape[2] < 4 else 1
         stored_height, stored_width = self.pixels.shape[:2]
         self.turn = Turn.of(self._picture.metadata.orientation)
         self.width, self.height = self.turn.size(stored_width, stored_height)
         self.done = pieces.cells_for(stored_width, stored_height)
         self.made_for: Wanted | None = None
+        self._shown: _Shown | None = None
         self.forget()
 
     @property
@@ -97,16 +105,28 @@ class Sheet:
             piece[2] + card.overlap,
             piece[3] + card.overlap,
         )
-        part = np.ascontiguousarray(self.pixels[top:bottom, left:right])
+        shown = self._shown_to(card.overlap)
+        part = np.ascontiguousarray(shown.pixels[top:bottom, left:right])
         if part.dtype == np.uint16:
-            part = to_float(part) * np.float32(self._gain)
+            part = to_float(part) * np.float32(shown.gain)
         result = np.empty_like(part)
         pages.denoise_pixels(part, denoiser, strength, Scratch(), result, before_tile)
         inner = result[piece[1] - top : piece[3] - top, piece[0] - left : piece[2] - left]
         if self.pixels.dtype == np.uint16:
-            inner = np.rint(np.clip(inner * np.float32(65535 / self._gain), 0, 65535)).astype(np.uint16)
-        self.after[piece[1] : piece[3], piece[0] : piece[2]] = inner
+            inner = np.rint(np.clip(inner * np.float32(65535 / shown.gain), 0, 65535)).astype(np.uint16)
+        place = slice(piece[1], piece[3]), slice(piece[0], piece[2])
+        self.after[place] = inner
+        if self._picture.alpha is not None and not self._picture.unnamed_channel:
+            transparent.put_back(self.after[place], self.pixels[place], self._picture.alpha[place])
         pieces.mark(self.done, piece)
+
+    def _shown_to(self, overlap: int) -> _Shown:
+        """What a model of that ``overlap`` gets to see of the whole picture."""
+        if self._shown is None or self._shown.overlap != overlap:
+            extended = transparent.extended(self._picture, overlap, self._scratch)
+            pixels = self.pixels if extended is None else extended
+            self._shown = _Shown(overlap, pixels, brightening(pixels) if pixels.shape[2] < 4 else 1)
+        return self._shown
 
     def on_screen(self, pixels: Pixels, rect: Rect, scale: float) -> Bytes:
         """A part of ``pixels`` (``self.pixels`` or ``self.after``), given upright, as (h, w, 3) uint8 for the screen.
