@@ -205,6 +205,19 @@ def test_the_comment_of_a_gif_stays(tmp_path: Path) -> None:
         assert after.n_frames == 4
 
 
+@pytest.mark.parametrize(("count", "loop"), [(1, None), (2, None), (2, 0), (2, 3)])
+def test_a_gif_is_shown_as_often_as_it_said(count: int, loop: int | None, tmp_path: Path) -> None:
+    source = tmp_path / "a.gif"
+    first, *others = [Image.fromarray(pictures.scene(40, 60, seed=seed)) for seed in range(count)]
+    first.save(
+        source, "gif", save_all=True, append_images=others, duration=50, **({} if loop is None else {"loop": loop})
+    )
+    result = done(source)
+    with Image.open(result) as image:
+        assert (image.n_frames, image.info.get("loop")) == (count, loop)
+    assert (b"NETSCAPE" in result.read_bytes()) == (loop is not None)
+
+
 def test_a_gif_without_its_closing_mark_is_whole(tmp_path: Path) -> None:
     source = tmp_path / "a.gif"
     first, *others = (Image.fromarray(step) for step in STEPS)

@@ -172,9 +172,22 @@ def test_camera_data_beyond_64_kib_lose_their_longest_tag_in_a_jpeg(tmp_path: Pa
         assert image.getexif()[0x010F] == "Maker"
 
 
-def test_a_resolution_that_webp_cannot_hold_is_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["png", "tiff", "bmp", "jpeg"])
+def test_a_webp_has_the_resolution_in_its_exif(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    pillow(RGB, kind, dpi=(300, 200))(source)
+    outcome, result = denoised(source, Settings(format="webp"), "a.webp")
+    assert "resolution" not in outcome.notes
+    with Image.open(result) as image:
+        exif = image.getexif()
+        scale = {2: 1.0, 3: 2.54}[exif[0x0128]]
+        assert (scale * exif[0x011A], scale * exif[0x011B]) == pytest.approx((300, 200), abs=0.02)
+
+
+def test_a_resolution_beside_exif_without_one_is_noted_in_webp(tmp_path: Path) -> None:
+    # The block is not built anew for it: camera makers' notes may hold offsets.
     source = tmp_path / "a.png"
-    pillow(RGB, "png", dpi=(300, 300))(source)
+    pillow(RGB, "png", dpi=(300, 300), exif=exif_block(6))(source)
     outcome, _ = denoised(source, Settings(format="webp"), "a.webp")
     assert "its resolution could not be kept" in outcome.notes
 

@@ -72,8 +72,9 @@ def _animation(
         )
         for top in range(0, height * frames, height)
     )
+    encoding = replace(encoding, loop=timing[1] or 0)
     if frames > 1:
-        encoding = replace(encoding, delays=tuple(timing[0] or ()), loop=timing[1] or 0)
+        encoding = replace(encoding, delays=tuple(timing[0] or ()))
     return ImageFile(pages, encoding, notes)
 
 

@@ -147,6 +147,10 @@ def _metadata(metadata: Metadata, target: str, source: Encoding, notes: list[str
         metadata = replace(metadata, iptc=photoshop.jpeg_segment(photoshop.resource(metadata.iptc)))
     stored = fields[tiff.ORIENTATION].integers[:1] if tiff.ORIENTATION in fields else (1,)
     fits = target != "jpeg" or len(metadata.exif or b"") <= _LONGEST_EXIF
+    if target == "webp" and (not fields or source.format == "tiff"):
+        # A WebP has no other place for it.
+        resolution = tiffpage.resolution_fields(metadata.resolution, metadata.resolution_unit)
+        fits, fields = fits and not resolution, fields | resolution
     if stored == (metadata.orientation,) and source.format != "tiff" and fits:
         return metadata
     # Rebuilt only where it must be: camera makers' notes may hold offsets that this changes.

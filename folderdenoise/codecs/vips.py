@@ -167,7 +167,8 @@ def encode_frames(
     roll.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
     if len(frames) > 1:
         roll.set_type(pyvips.GValue.array_int_type, "delay", list(encoding.delays))
-        roll.set_type(pyvips.GValue.gint_type, "loop", encoding.loop)
+    # Of a still, too: a GIF would else be said to be shown for ever.
+    roll.set_type(pyvips.GValue.gint_type, "loop", encoding.loop)
     _set_blobs(roll, metadata, metadata.exif)
     keep = _KEEP if metadata.exif is None else _KEEP | pyvips.ForeignKeep.EXIF
     return bytes(getattr(roll, f"{saver}_buffer")(keep=keep, **options))
