@@ -15,6 +15,8 @@ import keras
 from keras import layers
 
 NOISE_LEVEL_STRIDE = 8
+HEAD = ((6, 2), (4, 2), (4, 2), (3, 1), (3, 1))
+"""Kernel and stride of the convolutions of the noise-level head."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class UNet:
     def noise_level(self, image: Any) -> Any:
         """The estimator head: ``(N, H/8, W/8, 1)`` float32 ≥ 0. Standard deviations are learned at 1/8 of the size."""
         x = image
-        for index, (kernel, stride) in enumerate(((6, 2), (4, 2), (4, 2), (3, 1), (3, 1))):
+        for index, (kernel, stride) in enumerate(HEAD):
             name = f"level{index}"
             x = layers.Conv2D(self.head_width, kernel, strides=stride, padding="same", name=name)(x)
             x = layers.LeakyReLU(self.slope, name=f"{name}_act")(x)

@@ -1,7 +1,7 @@
 """A trained model -> the folder that the tool reads: ``model.keras``, ``model.onnx``, ``card.json``.
 
-Runs under the TensorFlow backend (``KERAS_BACKEND=tensorflow``): only its exporter gives ONNX graphs with free height
-and width that agree with Keras.
+Autoencoders are exported under the TensorFlow backend (``KERAS_BACKEND=tensorflow``): only its converter gives ONNX
+graphs with free height and width that agree with Keras. U-Nets are written by :mod:`train.unet_graph`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from train import halves, noise
 from train.architectures import NOISE_LEVEL_STRIDE, Autoencoder, UNet, kmac_per_pixel, receptive_field
 from train.cards import write_card
 from train.recipes import Recipe
+from train.unet_graph import INPUTS, unet_graph
 
 PARITY = 1e-4
 """Largest difference between ONNX and Keras that an export accepts, image range [0, 1]."""
@@ -116,49 +117,39 @@ def deployable(model: keras.Model, network: Autoencoder | UNet) -> keras.Model:
     nobody. (``keras.models.clone_model`` compiles.)
     """
     copy = network.build()
-    if isinstance(network, UNet):
-        _copy_weights(model, copy)
-    else:
+    if not isinstance(network, UNet):
         copy.set_weights(model.get_weights())
-    return copy
-
-
-def _copy_weights(model: keras.Model, part: keras.Model) -> None:
-    """By the names of the layers: a U-Net is trained with an input more, which puts them into another order."""
-    for layer in part.layers:
+        return copy
+    # By name: it is trained with an input more, which puts the layers into another order.
+    for layer in copy.layers:
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
+    return copy
 
 
 def _to_onnx(model: keras.Model, recipe: Recipe) -> tuple[Any, list[str]]:
     """The graph of the design's contract, and its input names."""
+    if isinstance(recipe.network, UNet):
+        return unet_graph(model, recipe.network), list(INPUTS)
+    return _converted(model, recipe), ["image"]
+
+
+def _converted(model: keras.Model, recipe: Recipe) -> Any:
+    """The graph of an autoencoder."""
     if keras.backend.backend() != "tensorflow":
         raise ModelError("export needs the TensorFlow backend: run it with KERAS_BACKEND=tensorflow")
     import tensorflow as tf
     import tf2onnx
 
-    channels = recipe.network.channels
-    image = tf.TensorSpec((None, None, None, channels), tf.float32, name="image")
-    if isinstance(recipe.network, UNet):
-        head, body = _split(model, recipe.network)
-        signature = [image, tf.TensorSpec((), tf.float32, name="strength")]
+    signature = [tf.TensorSpec((None, None, None, recipe.network.channels), tf.float32, name="image")]
 
-        def serve(image: Any, strength: Any) -> dict[str, Any]:
-            level = head(image, training=False)
-            # Above 1 the network is told of more noise than it sees; below, part of the noise is left in the image.
-            residual = body([image, level * tf.maximum(strength, 1.0)], training=False)
-            denoised = image + residual * tf.minimum(strength, 1.0)
-            return {"denoised": tf.identity(denoised), "noise_level": tf.identity(level)}
-    else:
-        signature = [image]
-
-        def serve(image: Any) -> dict[str, Any]:  # type: ignore[misc]
-            return {"denoised": tf.identity(model(image, training=False)["denoised"])}
+    def serve(image: Any) -> dict[str, Any]:
+        return {"denoised": tf.identity(model(image, training=False)["denoised"])}
 
     for _ in range(_CONVERSIONS):
         proto, _ = tf2onnx.convert.from_function(tf.function(serve), input_signature=signature, opset=17)
         if _has_images(proto):
-            return proto, [spec.name for spec in signature]
+            return proto
     raise ModelError(f"{recipe.name}: the conversion to ONNX gives outputs that are no images: not exported")
 
 
@@ -174,17 +165,6 @@ def _has_images(proto: Any) -> bool:
 
     outputs = openvino.Core().read_model(proto.SerializeToString()).outputs
     return all(output.get_partial_shape().rank.get_length() == 4 for output in outputs)
-
-
-def _split(model: keras.Model, network: UNet) -> tuple[keras.Model, keras.Model]:
-    """Head (image to noise level) and body (image and level to residual) of a U-Net, with its weights."""
-    image = keras.Input((None, None, network.channels), name="image")
-    head = keras.Model(image, network.noise_level(image))
-    level = keras.Input((None, None, 1), name="level")
-    body = keras.Model([image, level], network.residual(image, level))
-    for part in (head, body):
-        _copy_weights(model, part)
-    return head, body
 
 
 def compile_graph(graph: bytes) -> Network:
