@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.noise import Image
+from train.camera import Image
 
 STRONGER_SHARE = 1 / 8
 """Share of the training images that are asked for at a strength above 1."""
@@ -55,4 +55,4 @@ def smoothed(clean: Image, noisy: Image, strength: float) -> Image:
 
 def _mean(image: Image) -> Image:
     blurred = cv2.blur(image, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101)
-    return blurred.reshape(image.shape)
+    return np.asarray(blurred.reshape(image.shape), np.float32)

@@ -51,7 +51,7 @@ def _head(writer: _Writer, image: str) -> str:
 def _residual(writer: _Writer, network: UNet, image: str, told: str) -> str:
     """The one of :meth:`UNet.residual`, but that the level is enlarged before its convolution, which is of 1×1."""
     scale = NOISE_LEVEL_STRIDE // 2
-    scales = writer.constant("scales", np.float32([1, 1, scale, scale]))
+    scales = writer.constant("scales", np.array([1, 1, scale, scale], np.float32))
     nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     told = writer.convolution(writer.node("Resize", told, "", scales, **nearest), "told")
     x = writer.node("Add", writer.convolution(image, "first", stride=2), told)
