@@ -1,4 +1,4 @@
-"""Pixels to denoised pixels: types, strengths, precisions, threads, tiles; and answers that are not true."""
+"""Pixels to denoised pixels: types, strengths, models, and the doors of the library."""
 
 from __future__ import annotations
 
@@ -15,41 +15,13 @@ import numpy as np
 import pytest
 
 import folderdenoise
-from folderdenoise import Denoiser, denoise, engine, graphs, network, runtime, zoo
-from folderdenoise.errors import ImageInputError, ModelError, SuspectResultError, UsageError
+from folderdenoise import Denoiser, denoise, engine, zoo
+from folderdenoise.errors import ImageInputError, ModelError, UsageError
 from folderdenoise.runtime import Graph
-from folderdenoise.tiles import denoise_tiled
 from tests import models
+from tests.engine_pictures import DTYPES, blurred, picture, to_dtype, to_unit
 
 SCANS = Path(__file__).parents[1] / "examples" / "scans"
-DTYPES = [np.uint8, np.uint16, np.float16, np.float32, np.float64]
-needs_bf16 = pytest.mark.skipif(not runtime.has_bf16(), reason="this processor has no bf16")
-
-
-def picture(height: int = 90, width: int = 110, channels: int | None = 3, seed: int = 0) -> np.ndarray:
-    """Soft shapes with noise of 0.1, in [0, 1]."""
-    rng = np.random.default_rng(seed)
-    shape = (height, width) if channels is None else (height, width, channels)
-    soft = cv2.GaussianBlur(rng.random(shape), (0, 0), 5).reshape(shape)
-    soft = (soft - soft.min()) / max(soft.max() - soft.min(), 1e-6)
-    return (0.2 + 0.6 * soft + rng.normal(0, 0.1, shape)).clip(0, 1)
-
-
-def to_dtype(unit: np.ndarray, dtype: type) -> np.ndarray:
-    if np.issubdtype(dtype, np.floating):
-        return unit.astype(dtype)
-    return np.rint(unit * np.iinfo(dtype).max).astype(dtype)
-
-
-def to_unit(image: np.ndarray) -> np.ndarray:
-    return image / (np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0)
-
-
-def blurred(image: np.ndarray) -> np.ndarray:
-    """What the 5 × 5 model makes of it, worked out by OpenCV."""
-    answer = cv2.blur(to_unit(image).astype(np.float64), (5, 5), borderType=cv2.BORDER_CONSTANT)
-    return answer.reshape(image.shape)
-
 
 # Types and shapes
 
@@ -208,107 +180,6 @@ def test_more_than_1_needs_a_model_that_takes_strength(zoo_dir):
         denoise(picture(), strength=1.5)
 
 
-# Precision
-
-
-@needs_bf16
-def test_auto_takes_bf16_for_8_bits_only(zoo_dir, monkeypatch):
-    monkeypatch.setattr(graphs, "prefers_bf16", lambda: True)
-    denoiser = Denoiser()
-    assert denoiser.denoise(to_dtype(picture(), np.uint8)).precision == "bf16"
-    assert denoiser.denoise(to_dtype(picture(), np.uint16)).precision == "f32"
-    assert denoiser.denoise(to_dtype(picture(), np.float32)).precision == "f32"
-    assert Denoiser(precision="f32").denoise(to_dtype(picture(), np.uint8)).precision == "f32"
-    assert Denoiser(precision="bf16").denoise(to_dtype(picture(), np.uint16)).precision == "bf16"
-
-
-@needs_bf16
-def test_bf16_computes_the_change_in_bf16_but_keeps_the_image(zoo_dir):
-    # With 8 bits of mantissa for the image itself, 16-bit values would move by up to 128.
-    image = to_dtype(picture(), np.uint16)
-    full = Denoiser(precision="f32")(image).astype(int)
-    brief = Denoiser(precision="bf16")(image).astype(int)
-    assert not np.array_equal(full, brief), "bf16 was asked for and not used"
-    assert np.abs(full - brief).max() < 0.01 * 65535
-    assert len(np.unique(brief)) > 0.5 * len(np.unique(full))
-    assert np.array_equal(Denoiser("identity", precision="bf16")(image), image)
-
-
-def test_without_bf16_auto_is_f32_and_bf16_is_an_error(zoo_dir, monkeypatch):
-    monkeypatch.setattr(runtime, "has_bf16", lambda: False)
-    monkeypatch.setattr(graphs, "has_bf16", lambda: False)
-    runtime.prefers_bf16.cache_clear()
-    assert Denoiser().denoise(to_dtype(picture(), np.uint8)).precision == "f32"
-    with pytest.raises(UsageError, match="no bf16"):
-        Denoiser(precision="bf16").preload(3)
-    runtime.prefers_bf16.cache_clear()
-
-
-@needs_bf16
-@pytest.mark.parametrize("faster", ["f32", "bf16"])
-def test_auto_takes_the_precision_that_is_faster_here(zoo_dir, monkeypatch, faster):
-    # A clock that only moves while a graph of the slower precision runs.
-    now = [0.0]
-    compiled = runtime._core().compile_model
-
-    class Timed:
-        def __init__(self, model, target, config):
-            self._request = compiled(model, target, config).create_infer_request()
-            self._cost = 1.0 if config["INFERENCE_PRECISION_HINT"] == faster else 2.0
-
-        def create_infer_request(self):
-            return self
-
-        def infer(self, feed):
-            self._request.infer(feed)
-            now[0] += self._cost
-
-    class Core:
-        compile_model = staticmethod(Timed)
-        get_property = staticmethod(runtime._core().get_property)
-
-    core = Core()
-    monkeypatch.setattr(runtime, "_core", lambda: core)
-    # Not the wall's, which other programs stop now and then.
-    clock = "perf_counter" if sys.platform == "win32" else "thread_time"
-    monkeypatch.setattr(runtime.time, clock, lambda: now[0])
-    monkeypatch.setattr(runtime, "_first_processor", lambda: "vendor_id : AuthenticAMD")
-    runtime.prefers_bf16.cache_clear()
-    try:
-        assert runtime.prefers_bf16() == (faster == "bf16")
-    finally:
-        runtime.prefers_bf16.cache_clear()
-
-
-@needs_bf16
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("avx512_bf16 amx_bf16 amx_tile", True), ("avx512f avx512_bf16", False)]
-)
-def test_what_linux_says_of_an_intel_processor_spares_the_trial(monkeypatch, flags, expected):
-    monkeypatch.setattr(runtime, "_first_processor", lambda: f"vendor_id : GenuineIntel\nflags : {flags}\n")
-    monkeypatch.setattr(runtime.time, "thread_time", lambda: pytest.fail("it was timed"))
-    runtime.prefers_bf16.cache_clear()
-    try:
-        assert runtime.prefers_bf16() == expected
-    finally:
-        runtime.prefers_bf16.cache_clear()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc/cpuinfo is Linux's")
-def test_the_first_processor_is_one_processor():
-    about = runtime._first_processor()
-    assert about.count("processor") == 1
-    assert "flags" in about or "Features" in about
-
-
-@pytest.mark.parametrize(
-    "options", [{"precision": "f16"}, {"tile": 0}, {"tile": -5}, {"threads": 0}], ids=lambda o: str(o)
-)
-def test_impossible_options(zoo_dir, options):
-    with pytest.raises(UsageError, match="Received"):
-        Denoiser(**options)
-
-
 # Models that cannot be used
 
 
@@ -355,127 +226,12 @@ def test_a_graph_for_another_number_of_channels_than_its_card(zoo_dir):
         denoise(picture(), "gray-leaky")
 
 
-# Answers that cannot be true
-
-
-@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_bf16)])
 @pytest.mark.parametrize(
-    ("write", "complaint"),
-    [
-        (models.write_nan, "NaN or infinite"),
-        (models.write_constant, "constant plane"),
-        (models.write_shifted, "mean moved by"),
-    ],
+    "options", [{"precision": "f16"}, {"tile": 0}, {"tile": -5}, {"threads": 0}], ids=lambda o: str(o)
 )
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_an_answer_that_cannot_be_true_is_refused(tmp_path, write, complaint, precision, dtype):
-    denoiser = Denoiser(write(tmp_path / "bad"), precision=precision)
-    with pytest.raises(SuspectResultError, match=f"bad: .*{complaint}.* try another"):
-        denoiser.denoise(to_dtype(picture(), dtype))
-
-
-def test_a_constant_image_may_stay_constant(tmp_path):
-    denoiser = Denoiser(models.write_constant(tmp_path / "constant", value=0.0))
-    assert not denoiser(np.zeros((20, 30, 3), np.uint8)).any()
-
-
-@needs_bf16
-def test_a_bad_answer_in_bf16_is_tried_again_in_f32(zoo_dir, monkeypatch):
-    bad = {"bf16"}
-    infer = Graph.infer
-
-    def failing(graph: Graph, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = infer(graph, feed)
-        return {name: value * np.nan if graph.precision in bad else value for name, value in outputs.items()}
-
-    monkeypatch.setattr(Graph, "infer", failing)
-    monkeypatch.setattr(graphs, "prefers_bf16", lambda: True)
-    image = to_dtype(picture(), np.uint8)
-    result = Denoiser("rgb-leaky").denoise(image)
-    assert result.precision == "f32"
-    assert np.abs(to_unit(result.pixels) - blurred(image)).max() <= 0.6 / 255
-    bad.add("f32")
-    with pytest.raises(SuspectResultError):
-        Denoiser("rgb-leaky").denoise(image)
-
-
-# Eight answers
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_best_is_the_mean_over_all_turns_and_mirrors(channels):
-    # Not square, and in more than one tile.
-    image = picture(208, 152, channels)
-    plain = Denoiser("gray-mse", precision="f32")
-    answers = []
-    for mirrored in (False, True):
-        for turns in range(4):
-            turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
-            answer = np.rot90(plain(np.ascontiguousarray(turned)), -turns)
-            answers.append(answer[:, ::-1] if mirrored else answer)
-    assert np.ptp(answers, axis=0).max() > 0.02, "the turns differ for this model"
-    best = Denoiser("gray-mse", precision="f32", best=True, tile=96)(image)
-    # What lies beyond the border is made up before an image is turned, so a few pixels there may differ.
-    inside = np.abs(best - np.mean(answers, axis=0))[16:-16, 16:-16]
-    assert inside.max() < 0.2 / 255
-
-
-# Tiles
-
-
-def random_sizes(seed: int, count: int) -> list[tuple[int, int, int]]:
-    rng = np.random.default_rng(seed)
-    return [(*rng.integers(1, 420, 2).tolist(), int(rng.integers(1, 300))) for _ in range(count)]
-
-
-def assert_tiled_is_untiled(card: zoo.ModelCard, image: np.ndarray, tile: int) -> None:
-    """At f32, through the engine's own network; sizes that divide and sizes that do not."""
-    answer = network.Network(Graph(card, "f32"), card.channels, 1.0, None)
-    frame = {"overlap": card.overlap, "multiple": card.size_multiple}
-    whole = denoise_tiled(image, answer, tile=10_000, **frame)
-    tiled = denoise_tiled(image, answer, tile=tile, **frame)
-    assert np.abs(whole - tiled).max() <= 1 / 255
-
-
-def noisy_photograph(height: int, width: int, channels: int, sigma: float) -> np.ndarray:
-    """Soft shapes, hard edges and noise, as a file would store them: in [0, 1] and steps of 1/255."""
-    rng = np.random.default_rng(height * width)
-    image = picture(height, width, channels, seed=height)
-    image[height // 3 : height // 2] *= 0.3
-    image[:, width // 2 :: 7] = 0.95
-    return (np.rint(255 * (image + rng.normal(0, sigma, image.shape)).clip(0, 1)) / 255).astype(np.float32)
-
-
-@pytest.mark.parametrize("card", zoo.available(), ids=lambda card: card.name)
-def test_every_model_of_the_zoo_is_tiled_without_seams(card):
-    for i, (height, width, tile) in enumerate(random_sizes(len(card.name), 6)):
-        image = noisy_photograph(height, width, card.channels, sigma=(0.0, 0.06, 0.2)[i % 3])
-        assert_tiled_is_untiled(card, image, tile)
-    # The sizes above may all be of one tile for a model with a large overlap: these are not.
-    side = 6 * card.overlap + 100
-    image = noisy_photograph(side, side + 37, card.channels, sigma=0.1)
-    assert_tiled_is_untiled(card, image, tile=1)
-
-
-@pytest.mark.parametrize("write", [models.write_blur, models.write_strided_blur, models.write_identity])
-def test_models_of_the_tests_are_tiled_without_seams(tmp_path, write):
-    card = zoo.find(write(tmp_path / "model"))
-    for height, width, tile in random_sizes(1, 12):
-        assert_tiled_is_untiled(card, noisy_photograph(height, width, card.channels, 0.1), tile)
-
-
-def test_too_small_an_overlap_is_noticed(tmp_path):
-    card = zoo.find(models.write_blur(tmp_path / "model", overlap=0))
-    # A cut at 0 overlap: the ramp begins at the very edge of a tile, where two pixels are wrong.
-    with pytest.raises(AssertionError):
-        assert_tiled_is_untiled(card, np.ones((300, 300, 3), np.float32), tile=64)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (2, 3), (7, 9)])
-def test_tiny_images(zoo_dir, size):
-    image = to_dtype(picture(*size), np.uint8)
-    assert np.array_equal(denoise(image, "identity"), image)
-    assert denoise(image).shape == image.shape
+def test_impossible_options(zoo_dir, options):
+    with pytest.raises(UsageError, match="Received"):
+        Denoiser(**options)
 
 
 # Many calls
