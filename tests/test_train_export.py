@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,13 @@ def test_the_graph_has_the_form_of_the_contract(form: str, request: pytest.Fixtu
     }
     image = {"image": [None, None, None, 3], "denoised": [None, None, None, 3]}
     assert shapes == image | ({"strength": [], "noise_level": [None, None, None, 1]} if form == "conditioned" else {})
+
+
+def test_the_graph_of_a_unet_moves_nothing_about_between_its_layers(conditioned: Exported) -> None:
+    # Each of these is a pass over the whole picture; a converter leaves dozens of them.
+    kinds = Counter(node.op_type for node in onnx.load(conditioned.folder / "model.onnx").graph.node)
+    assert not kinds.keys() & {"Pad", "Slice", "Tile", "Reshape", "Concat"}
+    assert kinds["Transpose"] == 3
 
 
 @pytest.mark.parametrize("form", ["conditioned", "plain"])
