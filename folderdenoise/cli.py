@@ -274,9 +274,9 @@ def models(name: str | None, as_json: bool) -> None:
         click.echo("No models found. Install folderdenoise again, or name a folder of models in FOLDERDENOISE_MODELS.")
     for card in cards:
         colour = "colour" if card.channels == 3 else "gray"
-        click.echo(f"{card.name:<16} {colour:<7} {_megabytes(card):5.2f} MB  {card.summary}")
+        click.echo(f"{card.name:<14} {colour:<7} {_megabytes(card):5.2f} MB  {card.summary}")
         for metric in card.metrics[:1]:
-            click.echo(f"{'':<16} {_measured(metric)}")
+            click.echo(f"{'':<14} {_measured(metric)}")
 
 
 def _megabytes(card: ModelCard) -> float:

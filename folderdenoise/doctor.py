@@ -20,7 +20,6 @@ from .runtime import feed_for, has_bf16, prefers_bf16
 
 SIDE = 512
 """Side in pixels of the square that the network is timed on."""
-_DEFAULT = AUTO_MODELS["auto"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def machine() -> dict[str, str]:
 def trials(seconds: float = 10.0) -> Iterator[Trial]:
     """Time the default models on every device and in every precision there; ``seconds`` for all of it together."""
     places = [(device, precision) for device in devices.available() for precision in _precisions(device)]
-    share = seconds / (len(places) * len(_DEFAULT))
-    for name in dict.fromkeys(_DEFAULT[channels] for channels in (3, 1)):
+    share = seconds / (len(places) * len(AUTO_MODELS))
+    for name in dict.fromkeys(AUTO_MODELS[channels] for channels in (3, 1)):
         try:
             card = zoo.find(name)
         except ModelError as error:
@@ -75,7 +74,7 @@ def used(found: list[Trial]) -> str:
         sentence = f"8-bit images are computed on the {device.title} in bf16, all others in f32."
     else:
         sentence = f"Images are computed on the {device.title} in f32."
-    colour = [trial for trial in found if trial.model == _DEFAULT[3] and trial.megapixels_per_second]
+    colour = [trial for trial in found if trial.model == AUTO_MODELS[3] and trial.megapixels_per_second]
     if not colour:
         return sentence
     best = max(colour, key=lambda trial: trial.megapixels_per_second or 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,7 @@ from .scratch import bands, release
 from .tiles import Pixels, denoise_tiled
 from .zoo import ModelCard
 
-AUTO_MODELS = {
-    "auto": {1: "gray-leaky", 3: "rgb-leaky"},
-    "auto-large": {1: "gray-leaky-large", 3: "rgb-leaky-large"},
-}
-"""Names that stand for two models: that for images of 1 channel, and that for 3."""
+AUTO_MODELS = {1: "gray-leaky", 3: "rgb-leaky"}
 MAX_STRENGTH = 2.0
 _CACHED_DENOISERS = 4
 _MOST_EMPTY_BITS = 8
@@ -51,7 +47,7 @@ class Denoiser:
     ----------
     model : str or Path
         A name of the zoo, the path of a model folder, or "auto": the colour model for colour images and the
-        grayscale one for grayscale images. "auto-large" takes the larger ones: better, and slower.
+        grayscale one for grayscale images.
     precision : "auto", "f32" or "bf16"
         "auto" computes 8-bit images in bfloat16 where that is faster on this processor, everything else in float32.
     tile : int, optional
@@ -90,7 +86,8 @@ class Denoiser:
         for option, value in (("tile", tile), ("threads", threads), ("streams", streams)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be 1 or more. Received: {value}")
-        self._cards = {channels: zoo.find(name) for channels, name in models_of(model).items()}
+        names = AUTO_MODELS if model == "auto" else dict.fromkeys((1, 3), model)
+        self._cards = {channels: zoo.find(name) for channels, name in names.items()}
         self._tile = tile
         self._best = best
         self._graphs = Graphs(self._cards[3], precision, threads, device, streams)
@@ -216,12 +213,6 @@ class Denoiser:
         return None if network.noise_level is None else network.noise_level / float(gain)
 
 
-def models_of(model: str | Path) -> Mapping[int, str | Path]:
-    """The models for images of 1 and of 3 channels that ``model`` names: two, or the same for both."""
-    pair = AUTO_MODELS.get(model) if isinstance(model, str) else None
-    return dict.fromkeys((1, 3), model) if pair is None else dict(pair)
-
-
 def denoise(image: Pixels, model: str | Path = "auto", strength: float = 1.0) -> Pixels:
     """Denoise one image; the same shape and dtype come back. What it takes and raises: ``Denoiser.denoise``.
 
@@ -229,7 +220,7 @@ def denoise(image: Pixels, model: str | Path = "auto", strength: float = 1.0) ->
     """
     image = np.asarray(image)
     channels = _check_image(image).shape[2]
-    card = zoo.find(models_of(model)[channels])
+    card = zoo.find(AUTO_MODELS[channels] if model == "auto" else model)
     return _cached_denoiser(card.folder, card.sha256)(image, strength)
 
 

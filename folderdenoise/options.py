@@ -67,7 +67,7 @@ _OPTIONS = (
         "--model",
         default="auto",
         show_default=True,
-        help="auto; auto-large (better, and twice as long); a name from 'folderdenoise models'; or a model's folder.",
+        help="A name from 'folderdenoise models', or a model's folder.",
     ),
     click.option(
         "--strength",

@@ -60,19 +60,13 @@ def test_numbers_and_times_are_written_as_the_language_does() -> None:
 
 def test_automatic_is_offered_first_and_models_for_other_pictures_last() -> None:
     offered = choices()
-    assert [choice.name for choice in offered[:2]] == ["auto", "auto-large"]
-    assert offered[1].most == 2
-    del offered[1]
+    assert offered[0].name == "auto"
     photographs = [card for card in zoo.available() if card.domain == "photographs"]
     names = [card.name for card in sorted(photographs, key=lambda card: -card.channels)]
     assert [choice.name for choice in offered[1 : 1 + len(photographs)]] == names
     assert all("nly for" in choice.title for choice in offered[1 + len(photographs) :])
     strengths = {choice.name: choice.most for choice in offered}
     assert (strengths["rgb-leaky"], strengths["rgb-relu"]) == (2, 1)
-
-
-def test_larger_models_that_are_not_there_are_not_offered(zoo_dir: Path) -> None:
-    assert "auto-large" not in {choice.name for choice in choices()}
 
 
 def test_folders_and_files_are_taken_once(tmp_path: Path) -> None:

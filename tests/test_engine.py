@@ -130,16 +130,6 @@ def test_auto_takes_the_model_for_the_channels(zoo_dir):
     assert Denoiser("identity").card_for(1).name == "identity"
 
 
-def test_auto_large_takes_the_larger_models(zoo_dir):
-    names = {1: "gray-leaky-large", 3: "rgb-leaky-large"}
-    for channels, name in names.items():
-        models.write_blur(zoo_dir / name, channels)
-    for channels, name in names.items():
-        image = picture(channels=channels)
-        assert Denoiser("auto-large").denoise(image).model == name
-        assert np.array_equal(denoise(image, "auto-large"), denoise(image, name))
-
-
 # Strength
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import zoo
-from ..engine import MAX_STRENGTH, models_of
+from ..engine import AUTO_MODELS, MAX_STRENGTH
 from ..errors import ModelError
 from ..zoo import ModelCard
 from .texts import LANGUAGES, summary, text
 
-AUTO, AUTO_LARGE = "auto", "auto-large"
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,9 @@ class Choice:
 
 
 def choices() -> list[Choice]:
-    """The automatic ones first, then the models for photographs, then those for other pictures."""
+    """Automatic first, then the models for photographs, then those for other pictures."""
     cards = sorted(zoo.available(), key=lambda card: (card.domain != "photographs", -card.channels, card.name))
-    automatic = [Choice(AUTO, text("model_auto"), text("model_hint"), _most_of(AUTO) or 1.0)]
-    if most := _most_of(AUTO_LARGE):
-        automatic.append(Choice(AUTO_LARGE, text("model_auto_large"), text("model_hint"), most))
-    return [*automatic, *map(_choice, cards)]
+    return [Choice(AUTO, text("model_auto"), text("model_hint"), _most_of_auto()), *map(_choice, cards)]
 
 
 def _choice(card: ModelCard) -> Choice:
@@ -42,10 +39,9 @@ def _choice(card: ModelCard) -> Choice:
     return Choice(card.name, title, f"{card.name}: {card.summary}", MAX_STRENGTH if card.has_strength else 1.0)
 
 
-def _most_of(pair: str) -> float | None:
-    """The most strength that both models take; None where one is missing."""
+def _most_of_auto() -> float:
     try:
-        cards = [zoo.find(name) for name in models_of(pair).values()]
+        cards = [zoo.find(name) for name in AUTO_MODELS.values()]
     except ModelError:
-        return None
+        return 1.0
     return MAX_STRENGTH if all(card.has_strength for card in cards) else 1.0

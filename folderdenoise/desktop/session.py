@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from .. import job
 from ..batch import Outcome
-from ..engine import models_of
+from ..engine import AUTO_MODELS
 from ..errors import ModelError
 from ..folder import Plan
 from ..order import Order
@@ -143,7 +143,7 @@ class Session(QObject):
         return abs(strength - self.wanted.strength) < 5e-4 and all(model in hashes for model in models)
 
     def _hashes(self) -> set[str]:
-        names = models_of(self.wanted.model).values()
+        names = AUTO_MODELS.values() if self.wanted.model == AUTO else [self.wanted.model]
         try:
             return {find(name).sha256 for name in names}
         except ModelError:

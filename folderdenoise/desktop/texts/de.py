@@ -20,7 +20,6 @@ TEXTS = {
     "model": "&Modell",
     "model_hint": "Entfernt das Rauschen. Automatisch nimmt das richtige für Farb- und für Graustufenbilder.",
     "model_auto": "Automatisch (empfohlen)",
-    "model_auto_large": "Automatisch, größere Modelle: besser, doppelt so lange",
     "model_digits": "Nur für handgeschriebene Ziffern: {name}",
     "model_small-images": "Nur für sehr kleine Bilder: {name}",
     "model_other": "Nur für {domain}: {name}",

@@ -20,7 +20,6 @@ TEXTS = {
     "model": "&Model",
     "model_hint": "Removes the noise. Automatic takes the right one for colour and for grayscale pictures.",
     "model_auto": "Automatic (recommended)",
-    "model_auto_large": "Automatic, larger models: better, and twice as long",
     "model_digits": "Only for handwritten digits: {name}",
     "model_small-images": "Only for very small pictures: {name}",
     "model_other": "Only for {domain}: {name}",
