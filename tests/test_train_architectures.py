@@ -49,27 +49,6 @@ def test_an_untrained_unet_is_the_identity(name: str, rng: np.random.Generator) 
     assert (run(network.build(), image)["denoised"] == image).all()
 
 
-def test_strength_scales_the_noise_level_that_the_denoiser_is_told(rng: np.random.Generator) -> None:
-    trained = randomise(TINY_UNET.build(with_strength=True))
-    image = rng.random((2, 16, 24, 1), dtype=np.float32)
-
-    def denoised(*strength: float) -> dict[str, np.ndarray]:
-        given = trained({"image": image, "strength": np.array(strength, np.float32)}, training=False)
-        return {name: np.asarray(value) for name, value in given.items()}
-
-    once, other = denoised(1, 1), denoised(1, 2)
-    assert (once["noise_level"] == other["noise_level"]).all()
-    assert once["denoised"][0] == pytest.approx(other["denoised"][0], abs=1e-5)
-    pixels, level = keras.Input((None, None, 1)), keras.Input((None, None, 1))
-    told = keras.Model([pixels, level], TINY_UNET.residual(pixels, level))
-    for layer in told.layers:
-        if layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
-    doubled = image + np.asarray(told([image, 2 * once["noise_level"]], training=False))
-    assert other["denoised"][1] == pytest.approx(doubled[1], abs=1e-4)
-    assert np.abs(other["denoised"][1] - once["denoised"][1]).max() > 1e-3
-
-
 def test_cost_of_an_autoencoder_is_that_counted_by_hand() -> None:
     # Per image pixel: 3×3 convolutions 3→4 at full size, 4→5 at a quarter of the pixels, 5→4 and 4→3 at full size.
     by_hand = 9 * (3 * 4 + 4 * 5 / 4 + 5 * 4 + 4 * 3) / 1000

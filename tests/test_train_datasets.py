@@ -315,6 +315,35 @@ def test_soft_crops_are_enlarged() -> None:
     assert (finest(1.0) < 0.6).mean() > 0.9
 
 
+def test_sharp_crops_are_reduced_and_have_less_noise_of_their_own(rng: np.random.Generator) -> None:
+    # A slope that tells how much of the photograph is in a crop, and noise that a mean over pixels makes less.
+    slope = np.linspace(0, 200, 200)[None, :, None] * np.ones((120, 1, 1))
+    photo = np.rint(slope + 20 + rng.normal(size=slope.shape) * 6).astype(np.uint8)
+
+    def seen(sharp: float) -> tuple[np.ndarray, np.ndarray]:
+        source = CropSource([Pool([photo], NO_NOISE, sharp=sharp)], [photo], 64, ((0.0, 32),), 1, "", draws=1)
+        clean = 255 * source.batch(0, 0.0)[0][..., 0]
+        assert clean.shape == (64, 32, 32)
+        # Turned by chance: the slope goes along one axis, and across it there is noise alone.
+        means = np.stack([np.ptp(clean.mean(axis=axis), axis=1) for axis in (1, 2)])
+        across = np.stack([clean.std(axis=axis).mean(axis=1) for axis in (1, 2)])
+        return means.max(axis=0), across.min(axis=0)
+
+    reach, noise = seen(0.0)
+    assert reach.max() < 45
+    assert noise.min() > 5
+    reach, noise = seen(0.5)
+    assert (reach > 45).mean() == pytest.approx(0.4, abs=0.15)
+    assert reach.max() > 80
+    assert noise[reach > 80].max() < 3
+
+
+def test_crops_that_the_photograph_is_too_small_for_are_reduced_by_less() -> None:
+    photo = numbered(40, 50)
+    source = CropSource([Pool([photo], NO_NOISE, sharp=1.0)], [photo], 16, ((0.0, 32),), 1, "")
+    assert source.batch(0, 0.0)[0].shape == (16, 32, 32, 1)
+
+
 def test_dim_crops_are_darker_and_each_channel_differently() -> None:
     photo = np.full((64, 64, 3), 200, np.uint8)
     source = CropSource([Pool([photo], NO_NOISE, dim=0.5)], [photo], 64, ((0.0, 32),), 1, "")
@@ -347,7 +376,9 @@ def test_photographs_with_noise_of_their_own_get_strong_noise_only(tmp_path: Pat
         level = 30 if index % 2 else 0  # brighter ones are grainy
         image = shading + level + grain * rng.normal(size=shading.shape)
         pictures.save(tmp_path / f"{index}.png", np.rint(image).astype(np.uint8))
-    source = FolderCrops(3, ((0.0, 64),), generated_share=0.0, soft=0.0, dim=0.0).load(tmp_path, Blind(), 16, 1)
+    source = FolderCrops(3, ((0.0, 64),), generated_share=0.0, soft=0.0, sharp=0.0, dim=0.0).load(
+        tmp_path, Blind(), 16, 1
+    )
     assert "cleanest" in source.description
     grainy, quiet = [], []
     for step in range(25):

@@ -21,7 +21,6 @@ from train import callbacks
 from train.architectures import Autoencoder, UNet
 from train.crops import CropSource, Pool
 from train.datasets import ArraySource
-from train.export import deployable
 from train.fit import fit, noise_level_target
 from train.noise import Gaussian
 from train.recipes import RECIPES, Cosine
@@ -265,39 +264,6 @@ def test_noise_level_target_is_the_standard_deviation_of_what_was_added(rng: np.
     assert not noise_level_target(clean, clean).any()
 
 
-def test_a_conditioned_run_is_asked_for_strengths_above_1_and_validates_at_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-    held_out: list[np.ndarray] = []
-    train, evaluate = keras.Model.train_on_batch, keras.Model.evaluate
-
-    def listening(self: keras.Model, x: dict[str, np.ndarray], y: dict[str, np.ndarray], **options: bool) -> object:
-        seen.append((x, y))
-        return train(self, x, y, **options)
-
-    def validating(self: keras.Model, x: dict[str, np.ndarray], y: dict[str, np.ndarray], **options: int) -> object:
-        held_out.append(x["strength"])
-        return evaluate(self, x, y, **options)
-
-    monkeypatch.setattr(keras.Model, "train_on_batch", listening)
-    monkeypatch.setattr(keras.Model, "evaluate", validating)
-    source = small_images()
-    fit(CONDITIONED, source, tmp_path, epochs=1, mixed_bfloat16=False)
-    assert all((strength == 1).all() for strength in held_out)
-    stronger = 0
-    for step, (inputs, targets) in enumerate(seen):
-        clean, noisy = source.batch(step, 0.0)
-        assert (inputs["image"] == noisy).all()
-        # What is said of the noise is of the noise, whatever was asked for.
-        assert (targets["noise_level"] == noise_level_target(noisy, clean)).all()
-        more = inputs["strength"] > 1
-        stronger += more.sum()
-        assert (targets["denoised"][~more] == clean[~more]).all()
-        assert (targets["denoised"][more] != clean[more]).any(axis=(1, 2, 3)).all()
-    assert 0 < stronger < 96 / 3
-
-
 def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = CONDITIONED.network.build()
     exported.save(tmp_path / "model.keras")
@@ -314,7 +280,6 @@ def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypa
     monkeypatch.setattr(callbacks.CosineRate, "on_train_batch_begin", listening)
     run = tmp_path / "run"
     tuned = fit(CONDITIONED, source, run, epochs=1, start=tmp_path / "model.keras", mixed_bfloat16=False)
-    tuned = deployable(tuned, CONDITIONED.network)
     moved = [np.abs(a - b).max() for a, b in zip(exported.get_weights(), tuned.get_weights(), strict=True)]
     assert 0 < max(moved) < 0.5
     # Trained weights are not shaken by the full rate, nor by a run that goes on with the tuning.
@@ -340,7 +305,7 @@ def test_a_gray_unet_begins_as_the_colour_one_it_is_started_from(tmp_path: Path,
     gray = fit(still, small_images(), tmp_path / "run", epochs=1, start=start, mixed_bfloat16=False)
     image = rng.random((1, 16, 24, 1), dtype=np.float32)
     expected = colour(np.repeat(image, 3, axis=3), training=False)
-    given = deployable(gray, still.network)(image, training=False)
+    given = gray(image, training=False)
     for name, value in given.items():
         shown = keras.ops.convert_to_numpy(expected[name]).mean(axis=3, keepdims=True)
         assert keras.ops.convert_to_numpy(value) == pytest.approx(shown, abs=1e-4)

@@ -88,22 +88,13 @@ class UNet:
     def size_multiple(self) -> int:
         return max(2 ** len(self.widths), NOISE_LEVEL_STRIDE)
 
-    def build(self, with_strength: bool = False) -> keras.Model:
-        """``image`` to ``denoised`` and ``noise_level``.
-
-        ``with_strength`` is how it is trained: a second input ``strength`` ``(N,)`` scales the noise level that the
-        denoiser is told.
-        """
+    def build(self) -> keras.Model:
+        """The training model: ``image`` to ``denoised`` and ``noise_level``."""
         image = keras.Input((None, None, self.channels), name="image")
         level = self.noise_level(image)
-        inputs, told = {"image": image}, level
-        if with_strength:
-            inputs["strength"] = keras.Input((), name="strength")
-            scale = layers.Reshape((1, 1, 1), name="strength_scale")(inputs["strength"])
-            told = layers.Multiply(dtype="float32", name="told_level")([level, scale])
-        residual = self.residual(image, told)
+        residual = self.residual(image, level)
         return keras.Model(
-            inputs if with_strength else image,
+            image,
             {
                 "denoised": layers.Add(dtype="float32", name="denoised")([image, residual]),
                 "noise_level": level,

@@ -147,6 +147,7 @@ class FolderCrops:
     patches: tuple[tuple[float, int], ...] = ((0.0, 128), (0.8, 192))
     grainy_share: float = 0.35
     soft: float = 0.3
+    sharp: float = 0.5
     dim: float = 0.4
     plain: float = 0.4
     generated_share: float = 0.12
@@ -164,9 +165,10 @@ class FolderCrops:
         if self.generated_share > 0.0:
             description += f"; {self.generated_share:.0%} of the crops from {self.pictures} generated pictures"
         made = generated.Pictures(self.pictures, self.channels, seed)
+        quiet_share = 1.0 - self.grainy_share - self.generated_share
         pools = (
-            Pool(quiet, noise, 1.0 - self.grainy_share - self.generated_share, self.soft, self.dim, self.plain),
-            Pool(grainy, noise.strong(), self.grainy_share),
+            Pool(quiet, noise, quiet_share, self.soft, self.sharp, self.dim, self.plain),
+            Pool(grainy, noise.strong(), self.grainy_share, sharp=self.sharp),
             Pool(made, noise, self.generated_share, dim=self.dim, one_at_a_time=True),
         )
         return CropSource(pools, held_out, batch_size, self.patches, seed, description)

@@ -117,13 +117,7 @@ def deployable(model: keras.Model, network: Autoencoder | UNet) -> keras.Model:
     nobody. (``keras.models.clone_model`` compiles.)
     """
     copy = network.build()
-    if not isinstance(network, UNet):
-        copy.set_weights(model.get_weights())
-        return copy
-    # By name: it is trained with an input more, which puts the layers into another order.
-    for layer in copy.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
+    copy.set_weights(model.get_weights())
     return copy
 
 

@@ -26,7 +26,6 @@ from train.datasets import Source
 from train.optimizers import ConvMuon
 from train.recipes import Recipe
 from train.start import START_RATE, load_start, remember_start
-from train.stronger import asked
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def fit(
     command: str = "",
     start: Path | None = None,
 ) -> keras.Model:
-    """Train ``recipe`` on ``source`` and return it with the weights to ship, in the form it is trained in.
+    """Train ``recipe`` on ``source`` and return the model with the weights to ship.
 
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
     run goes on from there, to the limits given now. ``command`` is what the card will name. ``start`` is an exported
@@ -94,7 +93,7 @@ def fit(
         Checkpoint(run, progress),
     ]
 
-    _train(model, source, progress, conditioned, recipe.seed, callbacks)
+    _train(model, source, progress, conditioned, callbacks)
     use_averages(model)
     return model
 
@@ -109,7 +108,6 @@ def _train(
     source: Source,
     progress: Progress,
     conditioned: bool,
-    seed: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Train until ``progress`` is at its limit or a callback stops the run.
@@ -120,7 +118,7 @@ def _train(
     if progress.share >= 1.0:
         return
     clean, noisy = source.validation()
-    inputs, targets = _at_strength_1(clean, noisy) if conditioned else (noisy, {"denoised": clean})
+    targets = _targets(clean, noisy, conditioned)
     steps = source.steps_per_epoch
     timed = progress.limit_steps is None
     told = keras.callbacks.CallbackList(
@@ -134,14 +132,14 @@ def _train(
     )
     model.stop_training = False
     told.on_train_begin()
-    with contextlib.closing(_feed(source, progress, conditioned, seed)) as feed:
+    with contextlib.closing(_feed(source, progress, conditioned)) as feed:
         while not model.stop_training:
             epoch = progress.epoch
             if timed:
                 log.info("Epoch %d, %.0f%% of the time", epoch + 1, 100 * progress.share)
             told.on_epoch_begin(epoch)
             logs = _epoch(model, feed, steps, told)
-            scores = model.evaluate(inputs, targets, batch_size=16, verbose=0, return_dict=True)
+            scores = model.evaluate(noisy, targets, batch_size=16, verbose=0, return_dict=True)
             told.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
     told.on_train_end()
 
@@ -154,11 +152,10 @@ def _epoch(
     images = 0
     for index in range(steps):
         told.on_train_batch_begin(index)
-        inputs, targets = next(feed)
-        count = len(targets["denoised"])
-        images += count
-        for name, value in model.train_on_batch(inputs, targets, return_dict=True).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * count
+        noisy, targets = next(feed)
+        images += len(noisy)
+        for name, value in model.train_on_batch(noisy, targets, return_dict=True).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(noisy)
         told.on_train_batch_end(index, {name: value / images for name, value in sums.items()})
         if model.stop_training:
             break
@@ -166,12 +163,11 @@ def _epoch(
 
 
 def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
-    network = recipe.network
-    conditioned = isinstance(network, UNet)
+    conditioned = isinstance(recipe.network, UNet)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if mixed_bfloat16 else "float32")
     try:
-        model = network.build(with_strength=True) if isinstance(network, UNet) else network.build()
+        model = recipe.network.build()
     finally:
         keras.config.set_dtype_policy(previous)
     schedule = recipe.schedule
@@ -190,21 +186,19 @@ def _compiled(recipe: Recipe, mixed_bfloat16: bool) -> keras.Model:
     return model
 
 
-def _at_strength_1(clean: NDArray[np.float32], noisy: NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, Any]]:
-    strength = np.ones(len(clean), np.float32)
-    return {"image": noisy, "strength": strength}, {"denoised": clean, "noise_level": noise_level_target(noisy, clean)}
+def _targets(clean: NDArray[np.float32], noisy: NDArray[np.float32], conditioned: bool) -> dict[str, Any]:
+    targets = {"denoised": clean}
+    if conditioned:
+        targets["noise_level"] = noise_level_target(noisy, clean)
+    return targets
 
 
-def _feed(source: Source, progress: Progress, conditioned: bool, seed: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Inputs and targets from ``progress.step`` on, made ahead by a worker thread."""
+def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Batches from ``progress.step`` on, made ahead by a worker thread."""
 
     def make(step: int) -> tuple[Any, dict[str, Any]]:
         clean, noisy = source.batch(step, progress.share_at(step))
-        if not conditioned:
-            return noisy, {"denoised": clean}
-        inputs, targets = _at_strength_1(clean, noisy)
-        strength = asked(clean, noisy, np.random.default_rng((seed, 4, step)))
-        return inputs | {"strength": strength.strength}, targets | {"denoised": strength.wanted}
+        return noisy, _targets(clean, noisy, conditioned)
 
     ahead: deque[Future[tuple[Any, dict[str, Any]]]] = deque()
     step = progress.step
@@ -214,5 +208,5 @@ def _feed(source: Source, progress: Progress, conditioned: bool, seed: int) -> I
                 ahead.append(pool.submit(make, step))
                 step += 1
             batch = ahead.popleft().result()
-            progress.pixels += int(np.prod(batch[1]["denoised"].shape[:3]))
+            progress.pixels += batch[0].shape[0] * batch[0].shape[1] * batch[0].shape[2]
             yield batch

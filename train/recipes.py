@@ -73,7 +73,7 @@ def _production(name: str, summary: str, network: UNet) -> Recipe:
         network=network,
         loss="charbonnier",
         schedule=Cosine(),
-        batch_size=4,
+        batch_size=16,
         epochs=50,
     )
 

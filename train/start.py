@@ -15,7 +15,7 @@ from train.architectures import UNet
 from train.callbacks import Progress
 from train.recipes import Recipe
 
-START_RATE = 0.3
+START_RATE = 0.5
 """Share of a schedule's rate at which a run that starts from trained weights begins."""
 
 
