@@ -265,5 +265,5 @@ def brightening(image: Pixels) -> int:
 def _check_strength(strength: float, card: ModelCard) -> None:
     if not 0 <= strength <= MAX_STRENGTH:
         raise UsageError(f"strength must be between 0 and {MAX_STRENGTH:g}. Received: {strength}")
-    if strength > 1 and not card.has_strength:
+    if strength > 1 and not (card.has_strength and "noise_level" in card.outputs):
         raise UsageError(f"{card.name} takes a strength between 0 and 1. Received: {strength}")

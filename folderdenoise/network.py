@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import stronger
 from .errors import SuspectResultError
 from .graphs import AnyGraph
 from .runtime import feed_for
@@ -38,13 +39,16 @@ class Network:
         if self._before_tile is not None:
             self._before_tile()
         card = self._graph.card
-        outputs = self._graph.infer(feed_for(card.inputs, self._to_model(tile), self._strength))
+        outputs = self._graph.infer(feed_for(card.inputs, self._to_model(tile), stronger.told(self._strength)))
         if not np.isfinite(outputs["denoised"]).all():
             raise SuspectResultError(f"{card.name}: the result has NaN or infinite values. {SUSPECT_ADVICE}")
         if "noise_level" in outputs:
             self._noise_sum += float(outputs["noise_level"].sum(dtype=np.float64))
             self._noise_count += outputs["noise_level"].size
-        result = self._from_model(outputs["denoised"])
+        answer = outputs["denoised"]
+        if self._strength > 1:
+            answer = stronger.smoothed(answer, outputs["noise_level"], self._strength)
+        result = self._from_model(answer)
         if not card.has_strength and self._strength != 1:
             result = tile + np.float32(self._strength) * (result - tile)
         return result

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import scipy.signal
 
 import folderdenoise
 from folderdenoise import Denoiser, denoise, engine, zoo
@@ -140,13 +141,32 @@ def test_strength_blends_where_the_model_has_none(zoo_dir, strength):
     np.testing.assert_allclose(result, image + strength * (blurred(image) - image), atol=1e-6)
 
 
-@pytest.mark.parametrize("strength", [0.5, 1, 2])
+@pytest.mark.parametrize("strength", [0.5, 1])
 def test_strength_is_given_to_a_model_that_takes_it(tmp_path, strength):
     denoiser = Denoiser(models.write_conditioned(tmp_path / "conditioned"))
     image = picture()
     result = denoiser.denoise(image, strength)
     np.testing.assert_allclose(result.pixels, image - 0.005 * strength, atol=1e-6)
     assert result.noise_level == pytest.approx(0.125)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("best", [False, True])
+def test_above_1_a_model_is_told_of_a_little_more_noise_and_its_answer_is_smoothed(tmp_path, channels, best):
+    # Its card is gray, so that a colour image goes through it channel by channel.
+    denoiser = Denoiser(models.write_conditioned(tmp_path / "conditioned", 1), best=best)
+    image = picture(40, 56, channels).astype(np.float32)
+    for strength in (1.2, 2):
+        answer = image - np.float32(0.005 * (1 + (strength - 1) / 4))
+        result = denoiser(image, strength)
+        for given, expected in zip(np.moveaxis(result, 2, 0), np.moveaxis(answer, 2, 0), strict=True):
+            noise = ((strength - 1) * (0.125 + 1 / 255)) ** 2
+            wiener = scipy.signal.wiener(expected.astype(np.float64), 5, noise)
+            # That of SciPy keeps nothing at all of what varies less than the noise; ours some of it.
+            mean = cv2.blur(expected, (5, 5), borderType=cv2.BORDER_REFLECT_101)
+            shrunk = np.abs(given - mean) / np.maximum(np.abs(expected - mean), 1e-3)
+            assert shrunk[4:-4, 4:-4].max() < 1
+            assert np.abs(given - wiener)[4:-4, 4:-4].mean() < 0.6 * np.abs(expected - wiener)[4:-4, 4:-4].mean()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
