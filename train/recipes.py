@@ -177,12 +177,12 @@ _RECIPES = (
     _production(
         "rgb-leaky-large",
         "Colour photographs and scans with noise of unknown kind and strength: better and slower.",
-        UNet(3, (64, 96, 128), blocks=2, middle=2, head_width=24),
+        UNet(3, (96, 128, 192), blocks=2, middle=2, head_width=24),
     ),
     _production(
         "gray-leaky-large",
         "Grayscale photographs and scans with noise of unknown kind and strength: better and slower.",
-        UNet(1, (64, 96, 128), blocks=2, middle=2, head_width=24),
+        UNet(1, (96, 128, 192), blocks=2, middle=2, head_width=24),
     ),
 )
 
