@@ -27,7 +27,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
     def load(name: str) -> ModuleType:
-        for module in ("peers", "quality", "speed", "crops", "evidence", "evidence_tables"):
+        for module in ("peers", "quality", "harm", "speed", "crops", "evidence", "evidence_tables"):
             monkeypatch.delitem(sys.modules, module, raising=False)
         return __import__(name)
 
@@ -145,6 +145,27 @@ def test_pairs_name_the_worst_and_leave_out_what_has_no_partner(script: Any, zoo
     assert rows["rgb-leaky", "rough.png"]["gain"] > 0 > loss
     line = next(line for line in shown.splitlines() if line.startswith("| rgb-leaky"))
     assert line.endswith(f"| {rows['rgb-leaky', 'sub/calm.png']['gain']:+.2f} dB (sub/calm.png) |")
+
+
+def test_harm_tells_a_smeared_picture_and_lost_strokes(script: Any, zoo_dir: Path, tmp_path: Path) -> None:
+    pictures.save(tmp_path / "clean" / "a.png", pictures.noisy(pictures.scene(240, 320), 20))
+    text = run(script("harm"), "--clean", tmp_path / "clean", "--methods", "identity,rgb-leaky")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    jpeg = {(row[0], row[1]): row[2:] for row in rows if row[0] in ("50", "75", "90")}
+    strokes = {(row[0], row[1]): row[2:] for row in rows if len(row) == 4 and row[0] in ("0", "15", "25")}
+    assert len(jpeg) == len(strokes) == 9
+    for quality in ("50", "75", "90"):
+        # One model leaves everything as it is, the other is a mean over 5 x 5 pixels.
+        assert jpeg[quality, "identity"] == jpeg[quality, "the JPEG"]
+        assert jpeg[quality, "identity"][2] == "100%"
+        assert float(jpeg[quality, "rgb-leaky"][2].rstrip("%")) < 60
+    clean = cv2.imread(str(tmp_path / "clean" / "a.png"))
+    _, data = cv2.imencode(".jpg", clean, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    expected = peak_signal_noise_ratio(clean, cv2.imdecode(data, cv2.IMREAD_COLOR))
+    assert float(jpeg["75", "the JPEG"][0]) == pytest.approx(expected, abs=0.01)
+    assert strokes["0", "identity"] == ["100.0%", "100.0%"]
+    assert float(strokes["25", "identity"][0].rstrip("%")) < 99
+    assert float(strokes["0", "rgb-leaky"][1].rstrip("%")) < 80
 
 
 def test_unknown_method_and_missing_noise_are_said(script: Any, zoo_dir: Path, tmp_path: Path) -> None:
