@@ -225,6 +225,16 @@ def test_hidden_colours_are_kept_from_the_network_as_a_run_does_it(zoo_dir: Path
     assert np.abs(sheet.after[12:24, 30:70].astype(int) - top // 8).max() <= 1 + top // 2000
 
 
+def test_an_alpha_that_hides_everything_is_not_meant(zoo_dir: Path, tmp_path: Path) -> None:
+    models.write_blur(zoo_dir / "rgb-leaky")
+    image = np.dstack([pictures.scene(64, 64), np.zeros((64, 64), np.uint8)])
+    Image.fromarray(image).save(tmp_path / "a.png")
+    sheet = Sheet(tmp_path / "a.png")
+    sheet.compute((0, 0, 64, 64), Denoiser(), 1.0, lambda: None)
+    assert np.abs(sheet.after.astype(int) - Denoiser()(image[..., :3])).max() <= 1
+    assert not np.array_equal(sheet.after, image[..., :3])
+
+
 def test_a_newer_strength_ends_the_computation_of_an_older_one(
     qtbot: QtBot, window: Window, zoo_dir: Path, tmp_path: Path
 ) -> None:

@@ -116,7 +116,7 @@ class Sheet:
             inner = np.rint(np.clip(inner * np.float32(65535 / shown.gain), 0, 65535)).astype(np.uint16)
         place = slice(piece[1], piece[3]), slice(piece[0], piece[2])
         self.after[place] = inner
-        if self._picture.alpha is not None and not self._picture.unnamed_channel:
+        if shown.pixels is not self.pixels and self._picture.alpha is not None:
             transparent.put_back(self.after[place], self.pixels[place], self._picture.alpha[place])
         pieces.mark(self.done, piece)
 
