@@ -56,17 +56,21 @@ def test_a_watch_that_cannot_begin_says_why(qtbot: QtBot, window: Window, tmp_pa
     assert not window.watch.switch.isChecked()
 
 
-def test_a_closed_window_with_a_tray_icon_goes_on_watching(
-    qtbot: QtBot, window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _close_into_the_tray(qtbot: QtBot, window: Window, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that is closed while it watches ``inbox``, with a tray to go to."""
     monkeypatch.setattr(QSystemTrayIcon, "isSystemTrayAvailable", lambda: True)
     monkeypatch.setattr(QSystemTrayIcon, "showMessage", lambda *arguments: None)
-    inbox = tmp_path / "inbox"
     inbox.mkdir()
     window.watch.watch(inbox)
     qtbot.waitUntil(lambda: window.watch.has_tray, timeout=PATIENCE)
     window.close()
     assert not window.isVisible()
+
+
+def test_a_closed_window_with_a_tray_icon_goes_on_watching(
+    qtbot: QtBot, window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _close_into_the_tray(qtbot, window, tmp_path / "inbox", monkeypatch)
     assert window.watch.is_watching
     window.watch.showing.emit()
     assert window.isVisible()
@@ -78,14 +82,7 @@ def test_a_closed_window_with_a_tray_icon_goes_on_watching(
 def test_a_watch_that_ends_in_the_tray_brings_the_window_back(
     qtbot: QtBot, window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(QSystemTrayIcon, "isSystemTrayAvailable", lambda: True)
-    monkeypatch.setattr(QSystemTrayIcon, "showMessage", lambda *arguments: None)
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    window.watch.watch(inbox)
-    qtbot.waitUntil(lambda: window.watch.has_tray, timeout=PATIENCE)
-    window.close()
-    assert not window.isVisible()
+    _close_into_the_tray(qtbot, window, tmp_path / "inbox", monkeypatch)
     window.watch.stop()
     # Without it nothing would be left on the screen, and the program would go on.
     qtbot.waitUntil(lambda: not window.watch.is_watching, timeout=PATIENCE)
