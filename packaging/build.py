@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="only the folder: no archive, no .deb")
     options = parser.parse_args()
     out = options.out.resolve()
+    if not options.fast:
+        refuse_incomplete()
     freeze(out)
     program = place(out)
     add_papers(out, program)
@@ -43,6 +45,14 @@ def main() -> None:
     print(describe(program))
     for path in made:
         print(f"{megabytes(path.stat().st_size):>9}  {path.name}  sha256 {digest(path)}")
+
+
+def refuse_incomplete() -> None:
+    """End the build where a library is missing that goes in from this system: PyInstaller would leave it out."""
+    from folderdenoise.desktop.app import missing_library
+
+    if sys.platform.startswith("linux") and (library := missing_library()):
+        sys.exit(f"The window of the program would not open: {library}. README.md beside this says what to install.")
 
 
 def freeze(out: Path) -> None:

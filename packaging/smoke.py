@@ -6,7 +6,8 @@
 It is unpacked (or copied) into a folder whose name has spaces and letters beyond ASCII, and started with an empty
 environment. Prints what was tried, how long it took and what it weighs; the exit code is 1 if anything is not as it
 must be. The window is looked at with PySide6, so the Python that built the program is the one to run this with; on
-Linux without a display it needs Xvfb (apt install xvfb), and is left out without it.
+Linux without a display it needs Xvfb (apt install xvfb), and the libraries that Qt takes from the system; where one of
+them is missing, it is left out.
 """
 
 from __future__ import annotations
@@ -162,6 +163,17 @@ def check_results(scans: Path, out: Path) -> str:
     return f"{len(files)} files done"
 
 
+def why_no_screen() -> str:
+    """Why this machine cannot show a window; empty if it can."""
+    if not sys.platform.startswith("linux"):
+        return ""
+    from folderdenoise.desktop.app import missing_library
+
+    if not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
+        return "there is neither a display nor Xvfb"
+    return missing_library() or ""
+
+
 class Trial:
     """The ``program``, tried on copies of ``examples/scans`` in ``place``."""
 
@@ -262,8 +274,8 @@ class Trial:
     def window(self, shots: Path | None) -> str:
         """Started without arguments, as by a double-click."""
         with self.opened() as screen:
-            if screen is None:
-                return "window: left out, there is neither a display nor Xvfb"
+            if isinstance(screen, str):
+                return f"window: left out, {screen}"
             words = screen.wait("window", lambda: screen.colours() > 20, shots)
         return f"window: {words}"
 
@@ -272,16 +284,16 @@ class Trial:
         scans = self.scans("Auf das Symbol")
         out = self.place / f"{scans.name}-denoised"
         with self.opened(scans) as screen:
-            if screen is None:
-                return "folder on the icon: left out, there is neither a display nor Xvfb"
+            if isinstance(screen, str):
+                return f"folder on the icon: left out, {screen}"
             screen.wait("folder", lambda: len(rows(out / "metrics.csv")) == 7, shots)
         return f"folder on the icon: {check_results(scans, out)}"
 
     @contextmanager
-    def opened(self, *arguments: Path) -> Iterator[Screen | None]:
-        """The window, open; None where there is no screen for it."""
-        if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
-            yield None
+    def opened(self, *arguments: Path) -> Iterator[Screen | str]:
+        """The window, open; where this machine cannot show it, why."""
+        if reason := why_no_screen():
+            yield reason
             return
         from screenshots import display
 

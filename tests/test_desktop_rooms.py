@@ -230,6 +230,23 @@ def test_without_a_display_the_command_says_so() -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems bring all that Qt needs")
+def test_a_library_that_qt_lacks_is_named_and_qt_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason := why_no_qt():
+        pytest.skip(reason)
+
+    def load(name: str) -> None:
+        assert Path(name).name == "libqxcb.so"
+        raise OSError("libxcb-icccm.so.4: cannot open shared object file")
+
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(app.ctypes, "CDLL", load)
+    with pytest.raises(UsageError, match=r"libxcb-icccm\.so\.4: cannot.*apt install .*libxcb-icccm4"):
+        app.run([])
+
+
 @pytest.mark.usefixtures("zoo_dir")
 def test_a_paused_run_waits_and_then_goes_on(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()

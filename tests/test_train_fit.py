@@ -296,6 +296,32 @@ def test_a_unet_is_fine_tuned_from_its_exported_weights(tmp_path: Path, monkeypa
         fit(PLAIN, source, tmp_path / "another", epochs=1, start=tmp_path / "model.keras")
 
 
+def test_a_run_from_trained_weights_sees_other_batches_than_they_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    source = small_images()
+    drawn = source.batch
+
+    def draw(step: int, progress: float) -> tuple[np.ndarray, np.ndarray]:
+        clean, noisy = drawn(step, progress)
+        seen.append(noisy.tobytes())
+        return clean, noisy
+
+    monkeypatch.setattr(source, "batch", draw)
+    fit(CONDITIONED, source, tmp_path / "first", epochs=1, mixed_bfloat16=False).save(tmp_path / "model.keras")
+    before = set(seen)
+    seen.clear()
+    card = {"command": "the first", "training": {"seconds": 60, "megapixels": 0.3}}
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    run = tmp_path / "second"
+    fit(CONDITIONED, source, run, epochs=1, start=tmp_path / "model.keras", mixed_bfloat16=False)
+    fit(CONDITIONED, source, run, epochs=2, resume=True)
+    # Some are made ahead and not used.
+    assert len(set(seen)) >= 2 * 12
+    assert not before & set(seen)
+
+
 def test_a_gray_unet_begins_as_the_colour_one_it_is_started_from(tmp_path: Path, rng: np.random.Generator) -> None:
     colour = dataclasses.replace(CONDITIONED.network, channels=3).build()
     colour.set_weights([0.3 * rng.normal(size=weight.shape) for weight in colour.get_weights()])

@@ -32,6 +32,8 @@ class Progress:
     earlier_seconds: float = 0.0
     earlier_megapixels: float = 0.0
     """What the weights that the run started from had cost, by their card."""
+    first_batch: int = 0
+    """Of the endless series of batches, the one that the run begins with."""
     limit_steps: int | None = None
     limit_seconds: float | None = None
 

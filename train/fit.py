@@ -197,7 +197,7 @@ def _feed(source: Source, progress: Progress, conditioned: bool) -> Iterator[tup
     """Batches from ``progress.step`` on, made ahead by a worker thread."""
 
     def make(step: int) -> tuple[Any, dict[str, Any]]:
-        clean, noisy = source.batch(step, progress.share_at(step))
+        clean, noisy = source.batch(progress.first_batch + step, progress.share_at(step))
         return noisy, _targets(clean, noisy, conditioned)
 
     ahead: deque[Future[tuple[Any, dict[str, Any]]]] = deque()

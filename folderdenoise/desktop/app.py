@@ -13,7 +13,10 @@ from pathlib import Path
 from ..errors import UsageError
 
 _INSTALL = "Install it with: pip install 'folderdenoise[desktop]'"
-_LIBRARIES = "On Debian and Ubuntu: apt install libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libxcb-cursor0"
+_LIBRARIES = (
+    "On Debian and Ubuntu: apt install libegl1 libgl1 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libxcb-cursor0 "
+    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
+)
 
 
 def run(paths: Sequence[Path], *, start: bool = False) -> int:
@@ -67,7 +70,18 @@ def check() -> None:
         return
     if not os.environ.get("DISPLAY"):
         raise UsageError("There is no display here to open a window on. Use 'folderdenoise run FOLDER' instead.")
+    library = missing_library()
+    if library is not None:
+        raise UsageError(f"The window cannot be opened: {library}. {_LIBRARIES}")
+
+
+def missing_library() -> str | None:
+    """What the loader says of the first library that Qt lacks for a window on X11; None where it lacks nothing."""
+    from PySide6.QtCore import QLibraryInfo
+
+    plugins = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
     try:
-        ctypes.CDLL("libxcb-cursor.so.0")
+        ctypes.CDLL(str(plugins / "platforms" / "libqxcb.so"))
     except OSError as error:
-        raise UsageError(f"The window cannot be opened: libxcb-cursor.so.0 is missing. {_LIBRARIES}") from error
+        return str(error)
+    return None
