@@ -83,5 +83,6 @@ def missing_library() -> str | None:
     try:
         ctypes.CDLL(str(plugins / "platforms" / "libqxcb.so"))
     except OSError as error:
-        return str(error)
+        # In the packaged program PyInstaller raises an error of its own about the loader's.
+        return str(error.__cause__ or error)
     return None
