@@ -47,3 +47,31 @@ def textured(height: int = 65, width: int = 97, channels: int = 3) -> NDArray[np
     rows, columns = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.25 * np.sin(rows / (3 + c)) + 0.25 * np.cos(columns / (5 + c)) for c in range(channels)]
     return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def numbered(height: int, width: int, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
+    """Random pixels, so that the place of a crop can be told from its content."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def place_of(crop: NDArray[np.uint8], image: NDArray[np.uint8]) -> list[tuple[int, int, int, bool]]:
+    """All (top, left, quarter turns, mirrored) at which ``crop`` was taken from ``image``."""
+    found = []
+    side = crop.shape[0]
+    for turns in range(4):
+        for mirrored in (False, True):
+            upright = np.rot90(crop[:, ::-1] if mirrored else crop, -turns)
+            windows = np.lib.stride_tricks.sliding_window_view(image, (side, side, image.shape[2]))[:, :, 0]
+            matches = (windows == upright).all(axis=(2, 3, 4))
+            found += [(int(t), int(x), turns, mirrored) for t, x in zip(*np.nonzero(matches), strict=True)]
+    return found
+
+
+def as_bytes(batch: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``batch`` in [0, 1] as 8 bits."""
+    return np.rint(batch * 255).astype(np.uint8)
+
+
+def photographs(channels: int = 3) -> list[NDArray[np.uint8]]:
+    """Two of them, with their axis of channels."""
+    return [scene(128, 136, channels, seed).reshape(128, 136, channels) for seed in range(2)]

@@ -60,3 +60,9 @@ def plain(text: str) -> str:
 def pictures_in(text: str) -> list[Image.Image]:
     found = re.findall(r'<img (?!class="thumb")src="data:image/jpeg;base64,([^"]+)"', text)
     return [Image.open(BytesIO(base64.b64decode(data))) for data in found]
+
+
+def study_rows(report: Path, name: str) -> list[list[str]]:
+    """Rows of the first table of the report, of one model."""
+    lines = report.read_text(encoding="utf-8").split("## Study by study")[1].split("\n## ")[0].splitlines()
+    return [cells for line in lines if (cells := [cell.strip() for cell in line.split("|")[1:-1]])[:1] == [f"`{name}`"]]

@@ -56,10 +56,6 @@ def randomised(model: keras.Model, seed: int = 0) -> keras.Model:
     return model
 
 
-def photographs(channels: int = 3) -> list[np.ndarray]:
-    return [pictures.scene(128, 136, channels, seed).reshape(128, 136, channels) for seed in range(2)]
-
-
 def keras_output(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
     outputs = model(image[None], training=False)
     return {name: keras.ops.convert_to_numpy(value)[0] for name, value in outputs.items()}
@@ -85,7 +81,7 @@ class Exported:
 def conditioned(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     model = randomised(NETWORK.build())
     folder = tmp_path_factory.mktemp("conditioned") / RECIPE.name
-    export.export(model, RECIPE, folder, FACTS, photographs())
+    export.export(model, RECIPE, folder, FACTS, pictures.photographs())
     return Exported(model, RECIPE, folder)
 
 
@@ -95,7 +91,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     model.compile("adam", mse_ssim)
     model.optimizer.build(model.trainable_variables)
     folder = tmp_path_factory.mktemp("plain") / SMALL.name
-    export.export(model, SMALL, folder, FACTS, photographs())
+    export.export(model, SMALL, folder, FACTS, pictures.photographs())
     return Exported(model, SMALL, folder)
 
 
@@ -207,7 +203,7 @@ def test_the_zoo_takes_the_card(form: str, request: pytest.FixtureRequest) -> No
 @pytest.mark.parametrize("form", ["conditioned", "plain"])
 def test_the_tool_gives_the_picture_of_the_trained_model(form: str, request: pytest.FixtureRequest) -> None:
     exported: Exported = request.getfixturevalue(form)
-    image = photographs()[0][:96, :104]
+    image = pictures.photographs()[0][:96, :104]
     # Random weights move the mean farther than a denoiser may: what the tool is to take must be less wild.
     saved = keras_output(keras.models.load_model(exported.folder / "model.keras"), image.astype(np.float32) / 255)
     models.rewrite_card(exported.folder, mean_shift=1.0)
@@ -264,7 +260,7 @@ def test_a_graph_that_differs_is_not_exported_and_the_old_model_stays(
 
     monkeypatch.setattr(export, "compile_graph", off)
     with pytest.raises(ModelError, match=r"differs from Keras by 0\.0002"):
-        export.export(randomised(SMALL.network.build()), SMALL, folder, FACTS, photographs())
+        export.export(randomised(SMALL.network.build()), SMALL, folder, FACTS, pictures.photographs())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -315,55 +311,15 @@ def test_a_graph_with_another_noise_level_is_not_exported(
 
     monkeypatch.setattr(export, "compile_graph", off)
     with pytest.raises(ModelError, match="noise_level of the ONNX graph differs from Keras"):
-        export.export(randomised(NETWORK.build()), RECIPE, tmp_path / "model", FACTS, photographs())
+        export.export(randomised(NETWORK.build()), RECIPE, tmp_path / "model", FACTS, pictures.photographs())
     assert not (tmp_path / "model").exists()
 
 
 def test_another_backend_is_told_where_to_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ModelError, match="KERAS_BACKEND=tensorflow"):
-        export.export(SMALL.network.build(), SMALL, tmp_path / "model", FACTS, photographs())
+        export.export(SMALL.network.build(), SMALL, tmp_path / "model", FACTS, pictures.photographs())
     assert not (tmp_path / "model").exists()
-
-
-# --------------------------------------------------------------------------------------------------- the overlap
-
-
-def shifting(rows: int, columns: int, weight: float = 1.0) -> Callable[..., dict[str, np.ndarray]]:
-    """A graph whose every output pixel is the input that many rows below and columns to the right; zero outside."""
-
-    def graph(feed: dict[str, Any], share_inputs: bool) -> dict[str, np.ndarray]:
-        image = feed["image"]
-        height, width = image.shape[1:3]
-        moved = np.zeros_like(image)
-        moved[:, max(0, -rows) : height - max(0, rows), max(0, -columns) : width - max(0, columns)] = image[
-            :, max(0, rows) : height - max(0, -rows), max(0, columns) : width - max(0, -columns)
-        ]
-        return {"denoised": image + weight * moved}
-
-    return graph
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(0, 5), (0, -5), (5, 0), (-5, 0)])
-@pytest.mark.parametrize(("multiple", "expected"), [(1, 5), (4, 8)])
-def test_overlap_is_the_reach_to_whichever_side(rows: int, columns: int, multiple: int, expected: int) -> None:
-    graph = shifting(rows, columns)
-    assert export.measure_overlap(graph, ["image"], photographs(1), multiple, 31) == expected
-
-
-def test_overlap_of_two_convolutions_is_two_pixels(rng: np.random.Generator) -> None:
-    recipe = dataclasses.replace(SMALL, network=Autoencoder(1, (3,), output="linear"))
-    model = recipe.network.build()
-    model.set_weights([rng.uniform(0.1, 0.2, weight.shape) for weight in model.get_weights()])
-    proto, inputs = export._to_onnx(model, recipe)
-    compiled = export.compile_graph(proto.SerializeToString())
-    assert export.measure_overlap(compiled, inputs, photographs(1), 1, 5) == 2
-
-
-def test_what_cannot_be_seen_needs_no_overlap() -> None:
-    # A visible difference is more than half of one level in 255.
-    assert export.measure_overlap(shifting(0, 5, 0.4 / 255), ["image"], photographs(1), 1, 31) == 0
-    assert export.measure_overlap(shifting(0, 5, 2.0 / 255), ["image"], photographs(1), 1, 31) == 5
 
 
 # -------------------------------------------------------------------------------------------- from a run's folder
