@@ -185,7 +185,8 @@ def _is_other(was: tuple[float, float] | None, now: tuple[float, float] | None) 
 
 
 _LOST: Mapping[str, Callable[[Metadata, Metadata], bool]] = {
-    "colour profile": lambda was, now: was.icc is not None and was.icc != now.icc,
+    # libvips stores none that it cannot read, or that is for other colours than the pixels have.
+    "colour profile (damaged, or made for other colours)": lambda was, now: was.icc is not None and was.icc != now.icc,
     "EXIF block": lambda was, now: was.exif is not None and now.exif is None,  # AVIF's encoder writes it anew
     "orientation": lambda was, now: was.orientation != now.orientation,
     "XMP block": lambda was, now: was.xmp is not None and was.xmp != now.xmp,

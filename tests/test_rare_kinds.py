@@ -274,13 +274,14 @@ def test_what_else_a_png_says_of_its_pixels_stays(tmp_path: Path) -> None:
     assert b"sBIT" not in done(source).read_bytes()  # it would have to tell of the alpha channel
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 @pytest.mark.parametrize("profile", [b"no profile at all" * 20, ICC])  # of RGB
-def test_a_png_profile_that_is_none_or_for_other_pixels_is_not_dropped_in_silence(
-    profile: bytes, tmp_path: Path
+def test_a_profile_that_is_none_or_for_other_pixels_is_not_dropped_in_silence(
+    profile: bytes, suffix: str, tmp_path: Path
 ) -> None:
-    source = tmp_path / "a.png"
+    source = tmp_path / f"a.{suffix}"
     Image.fromarray(GRAY).save(source, icc_profile=profile)
     outcome, result = denoised(source, AS_IT_IS)
-    assert "its colour profile, which is damaged or does not fit its pixels, was dropped" in outcome.notes
+    assert "its colour profile (damaged, or made for other colours) could not be kept" in outcome.notes
     with Image.open(result) as image:
         assert "icc_profile" not in image.info

@@ -49,7 +49,7 @@ def read(path: Path, limits: Limits) -> ImageFile:
     if header.transparent_key and header.colour != 3:
         notes.append("its transparent colour was stored as an alpha channel")
     if header.profile and page.metadata.icc is None:
-        notes.append("its colour profile, which is damaged or does not fit its pixels, was dropped")
+        notes.append("its colour profile (damaged, or made for other colours) could not be kept")
     if header.dropped:
         names = ", ".join(sorted({name.decode("ascii", "backslashreplace") for name in header.dropped}))
         notes.append(f"parts that are no pixels and may not fit them any more ({names}) were dropped")
