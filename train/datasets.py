@@ -139,8 +139,8 @@ class FolderCrops:
     """Random crops at full resolution from a folder of images: the production models' way.
 
     Photographs with noise of their own (:mod:`train.quiet`) get strong noise only, beside which theirs does not count;
-    they make up ``grainy_share`` of the crops. A share ``generated_share`` comes from ``pictures`` pictures that the
-    project makes itself.
+    they make up ``grainy_share`` of the crops, or less where they have less of the pixels. A share ``generated_share``
+    comes from ``pictures`` pictures that the project makes itself.
     """
 
     channels: int = 3
@@ -165,10 +165,11 @@ class FolderCrops:
         if self.generated_share > 0.0:
             description += f"; {self.generated_share:.0%} of the crops from {self.pictures} generated pictures"
         made = generated.Pictures(self.pictures, self.channels, seed)
-        quiet_share = 1.0 - self.grainy_share - self.generated_share
+        grainy_share = min(self.grainy_share, 1.0 - clean / megapixels)
+        quiet_share = 1.0 - grainy_share - self.generated_share
         pools = (
             Pool(quiet, noise, quiet_share, self.soft, self.sharp, self.dim, self.plain),
-            Pool(grainy, noise.strong(), self.grainy_share, sharp=self.sharp),
+            Pool(grainy, noise.strong(), grainy_share, sharp=self.sharp),
             Pool(made, noise, self.generated_share, dim=self.dim, one_at_a_time=True),
         )
         return CropSource(pools, held_out, batch_size, self.patches, seed, description)
