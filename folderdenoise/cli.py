@@ -152,7 +152,10 @@ def watch(
         return
     with _listening(choices) as listener:
         code = room.watch(choices.order, choices.selection, habits, listener)
-    _leave(code)
+    if once:
+        _leave(code)
+    # It was stopped: nothing else ends it.
+    _leave_at_once(code)
 
 
 @main.command()

@@ -39,6 +39,10 @@ class UsageError(FolderDenoiseError):
     exit_code = 2
 
 
+class ResultTakenError(UsageError):
+    """A result would replace that of a file of another name."""
+
+
 class OutputError(FolderDenoiseError):
     """The output folder cannot be written to, or its disk is full."""
 

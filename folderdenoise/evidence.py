@@ -71,7 +71,7 @@ def flat_noise(pixels: Pixels, *, whole: bool = False) -> float | None:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def estimated_gain(noisy: Pixels, denoise: Network, strength: float = 1.0) -> float | None:
+def estimated_gain(noisy: Pixels, denoise: Network, strength: float = 1.0, brightening: int = 1) -> float | None:
     """The PSNR gained, in dB, estimated without the clean image and without knowing the noise.
 
     Parameters
@@ -83,6 +83,8 @@ def estimated_gain(noisy: Pixels, denoise: Network, strength: float = 1.0) -> fl
         the image, and with the image slightly disturbed; for another strength than 1 twice more at that.
     strength : float
         0 or more, as the denoiser takes it: what the image was denoised with.
+    brightening : int
+        What the denoiser multiplied the image with: a power of two, for one that leaves the upper bits empty.
 
     Returns
     -------
@@ -120,7 +122,7 @@ def estimated_gain(noisy: Pixels, denoise: Network, strength: float = 1.0) -> fl
     given = np.zeros((_BLOCK, _BLOCK // 2 + 1))
     squares, samples = 0.0, 0
     for part in spread_blocks(noisy, _PROBED_PIXELS, _PROBED_SIDE, _PROBED_ALONG):
-        image = to_float(part)
+        image = to_float(part) * np.float32(brightening)
         probe = rng.integers(0, 2, image.shape).astype(np.float32) * 2 - 1
         try:
             results = [denoise(image, each) for each in strengths]

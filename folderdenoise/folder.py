@@ -114,11 +114,19 @@ class Planner:
 
     def rival(self, found: Found) -> str | None:
         """The file that was there before and has a result of the same name, or None."""
-        return self._names.rival(found.relative, output_name(found.relative, self._suffix))
+        name = output_name(found.relative, self._suffix)
+        rival = self._names.rival(found.relative, name)
+        if rival and not (self._root / rival).exists() and not (self._out / name).exists():
+            # It was kept in mind for its result, which somebody has taken away.
+            self._names.forget(rival, name)
+            rival = self._names.rival(found.relative, name)
+        return rival
 
     def forget(self, relative: str) -> None:
-        """A file is gone, and its result's name free for another."""
-        self._names.forget(relative, output_name(relative, self._suffix))
+        """A file is gone. Its result's name is free for another if there is no result."""
+        name = output_name(relative, self._suffix)
+        if not (self._out / name).exists():
+            self._names.forget(relative, name)
 
 
 def reason_to_refuse_name(relative: str, selection: Selection) -> str | None:

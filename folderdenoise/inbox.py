@@ -11,7 +11,7 @@ from pathlib import Path
 from . import batch, job
 from .batch import Outcome
 from .engine import Denoiser
-from .errors import OutputError, UsageError
+from .errors import OutputError, ResultTakenError, UsageError
 from .folder import Planner, Selection, Task
 from .habits import Habits, Tally
 from .health import Health
@@ -109,7 +109,10 @@ class Inbox:
                 self._consider(found)
         else:
             with contextlib.suppress(ValueError):
-                self._forget(path.relative_to(self._order.source).as_posix())
+                name = path.relative_to(self._order.source).as_posix()
+                # One that is under way is looked at again when it is finished: there may be another by then.
+                if name not in self._under_way:
+                    self._forget(name)
 
     def _rescan(self, *, take: bool = True) -> None:
         """Look at everything; ``take``: and do what needs doing."""
@@ -152,6 +155,9 @@ class Inbox:
         try:
             task = self._planner.task(found)
             reason = self._resume.reason_to_skip(task)
+        except ResultTakenError:
+            # It gets a failed row when it has settled.
+            return task
         except UsageError as error:
             # A run refuses to begin. A watch has begun, and other files have nothing to do with it.
             self.report.left += 1
@@ -207,7 +213,7 @@ class Inbox:
                 self._settler.done(name, signature, now)
                 continue
             self._under_way[name] = signature
-            if rival := self._planner.rival(found):
+            if rival := self._planner.rival(found) or self._resume.owner(task):
                 note = f"{path}: {rival} has a result of the same name. Rename one of the two."
                 self._finished(Outcome(task, (Row(file=name, status="failed", notes=note),)))
                 continue

@@ -18,7 +18,7 @@ from .engine import Denoiser
 from .errors import OutputBusyError, OutputError
 from .folder import Plan, Selection, Task
 from .ledger import Ledger, read_records
-from .lock import locked
+from .lock import locked, refuse_held
 from .order import Listener, Order
 from .publish import remove_leftovers
 from .resources import Resources, Room
@@ -242,7 +242,7 @@ def taken(order: Order, command: str) -> Iterator[None]:
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: cannot be written to. Check its permissions or choose another folder with --out.")
     with locked(out, command):
-        remove_leftovers(out)
+        refuse_held(remove_leftovers(out))
         yield
 
 

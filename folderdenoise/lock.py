@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -35,12 +35,13 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     """Have ``folder`` to ourselves within the block; ``doing`` is what others are told about us.
 
     The lock is the operating system's and ends with the process however that ends; the file that carries it only
-    tells who holds it. Raises :class:`OutputBusyError` naming the holder if there is one, and :class:`OutputError`
-    when the folder cannot be written to.
+    tells who holds it. Raises :class:`OutputBusyError` naming the holder if there is one, of this folder or of one
+    above it, and :class:`OutputError` when the folder cannot be written to.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path)
     try:
+        refuse_held(folder.resolve().parents)
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         text = f"'{doing}', process {os.getpid()} on {socket.gethostname()}, since {since}"
         # A full disk has no room for the text; the lock holds without it.
@@ -49,11 +50,14 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             os.write(descriptor, text.encode("utf-8", "backslashreplace"))
         yield
     finally:
+        # The folder may have been replaced meanwhile, and another run hold the lock in the new one.
+        is_ours = _is_at(descriptor, path)
         # Removed while locked, so that nobody can lock the file in between; Windows removes no open file.
         if sys.platform == "win32":
             os.close(descriptor)
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if is_ours:
+            with contextlib.suppress(OSError):
+                path.unlink()
         if sys.platform != "win32":
             os.close(descriptor)
 
@@ -71,16 +75,43 @@ def _acquire(path: Path) -> int:
                 return descriptor
         except (BlockingIOError, PermissionError):
             os.close(descriptor)
-            raise OutputBusyError(
-                f"{path.parent}: another folderdenoise is writing into this folder: {_holder(path)}. "
-                "Wait until it is done, stop it, or choose another --out."
-            ) from None
+            raise _busy(path) from None
         except FileNotFoundError:
             pass
         except OSError as error:
             os.close(descriptor)
             raise unwritable(path, error, path.parent) from error
         os.close(descriptor)
+
+
+def refuse_held(folders: Iterable[Path]) -> None:
+    """Raise :class:`OutputBusyError` where another process has one of ``folders`` to itself."""
+    for folder in folders:
+        path = folder / LOCK_NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except OSError:
+            # Not there, or not for us: then its holder is nobody whose results we could touch.
+            continue
+        try:
+            _try_lock(descriptor)
+        except OSError:
+            raise _busy(path) from None
+        finally:
+            os.close(descriptor)
+
+
+def _busy(path: Path) -> OutputBusyError:
+    return OutputBusyError(
+        f"{path.parent}: another folderdenoise is writing into this folder: {_holder(path)}. "
+        "Wait until it is done, stop it, or choose another --out."
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 def _holder(path: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import evidence, images, quality, transparent
-from .engine import Denoiser
+from .engine import Denoiser, brightening
 from .errors import FolderDenoiseError, OutputError, ReferenceImageError, UnreadableImageError
 from .folder import Task
 from .publish import published, step
@@ -136,7 +136,10 @@ def _estimated_gain(pixels: images.Array, denoiser: Denoiser, strength: float) -
         light = 1 - piece
         return 1 - np.concatenate([denoiser(light[..., inks], strength) for inks in (slice(3), slice(3, 4))], axis=2)
 
-    return evidence.estimated_gain(pixels, denoise, strength)
+    # The network is given floats here, which it does not brighten. Inks leave no upper bits empty: light is their
+    # negative.
+    factor = brightening(pixels) if pixels.shape[2] < 4 else 1
+    return evidence.estimated_gain(pixels, denoise, strength, factor)
 
 
 def denoise_pixels(

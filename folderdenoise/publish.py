@@ -165,24 +165,24 @@ def unwritable(path: Path, error: OSError, out: Path | None = None) -> OutputErr
     return OutputError(f"{path}: cannot be written ({why}). Check the permissions of the output folder. {kept}")
 
 
-def remove_leftovers(out: Path) -> int:
-    """Remove the temporary files that a killed run left below ``out``; how many there were.
+def remove_leftovers(out: Path) -> list[Path]:
+    """Remove the temporary files that a killed run left below ``out``.
 
-    Only for the run that has ``out`` to itself. Folders that are another run's output are passed over: that one may
-    be at work. What cannot be removed stays: it is in nobody's way.
+    Only for the run that has ``out`` to itself. Folders that are another run's output are passed over, since that one
+    may be at work, and returned. What cannot be removed stays: it is in nobody's way.
     """
-    removed = 0
+    others = []
     for folder, folders, files in os.walk(out):
         here = Path(folder)
         if here != out and METRICS_NAME in files:
             folders.clear()
+            others.append(here)
             continue
         for name in files:
             if _TEMPORARY.fullmatch(name):
                 with contextlib.suppress(OSError):
                     (here / name).unlink()
-                    removed += 1
-    return removed
+    return others
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import ResultTakenError, UsageError
 from .folder import Task
-from .table import Record, key_of, to_cell
+from .images import FORMATS
+from .naming import output_name
+from .table import Record, from_cell, key_of, to_cell
 from .tree import METRICS_NAME
 
 
@@ -44,8 +47,17 @@ class Resume:
         """Why ``task`` needs no doing, or None.
 
         Raises :class:`UsageError` where the result would replace a file that no run here has made, or that was made of
-        another picture, in another folder.
+        another picture, in another folder; :class:`ResultTakenError` where it was made of a file of another name.
         """
+        reason = self._reason_to_skip(task)
+        if reason is None and (owner := self.owner(task)):
+            raise ResultTakenError(
+                f"{task.output}: is the result of {owner}, and {task.source} would replace it. Rename one of the two, "
+                "or choose another --out; or replace such results with --overwrite."
+            )
+        return reason
+
+    def _reason_to_skip(self, task: Task) -> str | None:
         record = (self.records or {}).get(key_of(task.relative))
         if self.failed is Failed.ONLY and (record is None or record.status != "failed"):
             return "did not fail before (--retry-failed does only what failed)"
@@ -99,6 +111,39 @@ class Resume:
         """Where the source is from, as rows say it."""
         return task.folder
 
+    def owner(self, task: Task) -> str | None:
+        """Another file whose result, by the table, stands where that of ``task`` would go; None if it may go there.
+
+        They meet where one of them is stored in another format. A file that this run would store under another name
+        is none: that name will be free.
+        """
+        if self.overwrite or not self.has_result(task):
+            return None
+        key, name = key_of(task.relative), output_name(task.relative, _suffix(self.settings))
+        folder = to_cell(self.folder(task), "source_folder")
+        if self._result(key) == name:
+            return None
+        for owner in {key_of(name), self._converted.get(name, key)} - {key}:
+            if self._result(owner) != name:
+                continue
+            is_moved = output_name(from_cell(owner), _suffix(self.settings)) != name
+            if not is_moved or (self.records or {})[owner].source_folder not in ("", folder):
+                return from_cell(owner)
+        return None
+
+    @functools.cached_property
+    def _converted(self) -> dict[str, str]:
+        """The cells of the files whose results were stored in another format, by the names of these."""
+        records = self.records or {}
+        return {name: key for key in records if "format=" in records[key].settings and (name := self._result(key))}
+
+    def _result(self, key: str) -> str | None:
+        """The name of the result that a file, by its cell, is said to have; None where it has none."""
+        record = (self.records or {}).get(key)
+        if record is None or record.status != "done":
+            return None
+        return output_name(from_cell(key), _suffix(record.settings))
+
     def _is_alike(self, record: Record) -> bool:
         """Whether this run would make the same pixels of it."""
         return (
@@ -122,6 +167,11 @@ def _has_hash(path: Path, sha256: str) -> bool:
         return sha256_of(path) == sha256
     except OSError:
         return False
+
+
+def _suffix(settings: str) -> str | None:
+    """What results are stored as under these ``settings`` (".png"); None: as they were."""
+    return next((FORMATS[word[7:]] for word in settings.split() if word.startswith("format=")), None)
 
 
 def _that_change_pixels(settings: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -205,9 +204,12 @@ def key_of(relative: str) -> str:
 
 def encode(rows: Sequence[Sequence[str]]) -> bytes:
     """Rows of cells as the bytes of the table."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8")
+    # Not by csv.writer, which before Python 3.13 leaves a carriage return unquoted: its reader ends the line there.
+    return "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode("utf-8")
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(character in cell for character in ',"\r\n') else cell
 
 
 def read(path: Path) -> Iterator[dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from folderdenoise import evidence, pages
@@ -72,6 +73,19 @@ def test_a_row_has_the_evidence_and_if_asked_the_estimate(tmp_path: Path, mode: 
         return pixels + strength * (means - pixels)
 
     assert row.estimated_psnr_gain == pytest.approx(evidence.estimated_gain(image, denoise, strength), abs=0.01)
+
+
+def test_the_estimate_does_not_depend_on_upper_bits_that_are_empty(tmp_path: Path) -> None:
+    noisy = pictures.noisy(pictures.scene(192, 192), 20) / 255
+    gains = []
+    for index, white in enumerate((65535, 1023)):
+        task = _task(tmp_path, f"{index}.tif")
+        task.source.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(task.source, np.rint(noisy * white).astype(np.uint16), photometric="rgb")
+        row = process_file(task, Denoiser("rgb-leaky", precision="f32", threads=1), Settings(estimate=True)).rows[0]
+        gains.append(row.estimated_psnr_gain)
+    assert gains[0] > 10
+    assert gains[1] == pytest.approx(gains[0], abs=0.2)
 
 
 @pytest.mark.usefixtures("zoo_dir")

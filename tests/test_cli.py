@@ -377,3 +377,18 @@ def test_what_is_too_large_is_told_by_its_true_size(tmp_path: Path, zoo_dir: Pat
     pictures.save(tmp_path / "in" / "a.png", pictures.scene(200, 200))
     result = _run("run", tmp_path / "in", "--max-megapixels", "0.01")
     assert "(0.04 megapixels) are more than the limit of 0.01 megapixels" in result.stderr
+
+
+@pytest.mark.parametrize(("options", "leaves"), [([], [0]), (["--once"], [])])
+def test_a_watch_that_was_stopped_does_not_wait_for_what_it_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], leaves: list[int]
+) -> None:
+    from click.testing import CliRunner
+
+    from folderdenoise.cli import main
+
+    left: list[int] = []
+    monkeypatch.setattr("folderdenoise.watch.watch", lambda *asked: 0)
+    monkeypatch.setattr("folderdenoise.cli._leave_at_once", left.append)
+    assert CliRunner().invoke(main, ["watch", str(tmp_path), *options]).exit_code == 0
+    assert left == leaves

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from folderdenoise.errors import OutputError
 from folderdenoise.ledger import Ledger, read_records
-from folderdenoise.table import COLUMNS, Row, encode, from_cell, parse, read, to_cell
+from folderdenoise.table import COLUMNS, Row, encode, from_cell, key_of, parse, read, to_cell
 
 
 def _cells(path: Path) -> list[list[str]]:
@@ -57,6 +57,21 @@ def test_no_name_is_run_as_a_formula(tmp_path: Path, name: str) -> None:
 @given(st.text())
 def test_cells_give_their_text_back(text: str) -> None:
     assert from_cell(to_cell(text, "file")) == text.encode("utf-8", "backslashreplace").decode()
+
+
+@pytest.mark.parametrize("name", ["a\r2.png", "a\r\n2.png", "a\n2.png", 'a"2.png', "a, 2.png", "\ra.png"])
+@pytest.mark.parametrize("notes", ["", "with, a comma"])
+def test_no_name_tears_the_table(tmp_path: Path, name: str, notes: str) -> None:
+    for _ in range(2):
+        with Ledger(tmp_path / "metrics.csv") as ledger:
+            ledger.append([Row(file=name, notes=notes, pages=2), Row(file=name, page=2, pages=2)])
+            ledger.append([Row(file="b.png")])
+    assert [(row["file"], row["page"]) for row in read(tmp_path / "metrics.csv")] == [
+        (name, "1"),
+        (name, "2"),
+        ("b.png", "1"),
+    ]
+    assert read_records(tmp_path / "metrics.csv").keys() == {key_of(name), "b.png"}
 
 
 def test_names_that_are_no_unicode_do_not_break_the_table(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shutil
@@ -268,7 +269,66 @@ class TestTwoInputsIntoOneFolder:
         assert _again(replace(moved, strength=0.5)).files == {"a.png": "done"}, "its rows know the new place"
 
 
+@pytest.mark.usefixtures("zoo_dir")
+class TestResultsOfOtherNames:
+    """The first run stores one/a.tif as out/a.png."""
+
+    @pytest.fixture
+    def first(self, tmp_path: Path, zoo_dir: Path) -> Order:
+        pictures.save(tmp_path / "one" / "a.tif", pictures.noisy(pictures.scene(), 20))
+        first = Order(tmp_path / "one", tmp_path / "out", precision="f32", format="png")
+        assert job.run(first, Selection(), Heard()) == 0
+        return first
+
+    @pytest.mark.parametrize(("name", "format"), [("a.bmp", "png"), ("a.png", None)])
+    def test_they_are_not_replaced(self, first: Order, tmp_path: Path, name: str, format: str | None) -> None:
+        stored = (tmp_path / "out" / "a.png").read_bytes()
+        pictures.save(tmp_path / "two" / name, pictures.noisy(pictures.scene(seed=2), 20))
+        second = replace(first, source=tmp_path / "two", format=format)
+        with pytest.raises(UsageError, match=r"a\.png: is the result of a\.tif, and .*Rename one of the two"):
+            job.run(second, Selection(), Heard())
+        assert (tmp_path / "out" / "a.png").read_bytes() == stored
+        assert job.run(second, Selection(overwrite=True), Heard()) == 0
+        assert (tmp_path / "out" / "a.png").read_bytes() != stored
+
+    def test_a_name_that_is_given_up_is_free(self, first: Order, tmp_path: Path) -> None:
+        pictures.save(tmp_path / "one" / "a.png", pictures.noisy(pictures.scene(seed=2), 20))
+        heard = Heard()
+        assert job.run(replace(first, format=None), Selection(), heard) == 0
+        assert heard.files == {"a.png": "done", "a.tif": "done"}
+
+
 class TestTwoRunsIntoOneFolder:
+    @pytest.mark.parametrize("places", [("out", "out/box"), ("out/box", "out")])
+    def test_nor_into_a_folder_in_it_or_around_it(self, order: Order, tmp_path: Path, places: tuple[str, str]) -> None:
+        first, second = (replace(order, out=tmp_path / "results" / place) for place in places)
+        refused: list[str] = []
+
+        class Second(Heard):
+            def finished_file(self, outcome: Outcome) -> None:
+                with pytest.raises(OutputBusyError) as caught:
+                    job.run(second, Selection(), Heard())
+                refused.append(str(caught.value))
+
+        heard = Second()
+        job.run(first, Selection(), heard)
+        assert len(refused) == 3
+        assert all(f"{first.out}: another folderdenoise is writing" in words for words in refused)
+        assert job.run(second, Selection(), Heard()) == 0
+
+    @pytest.mark.skipif(os.name == "nt", reason="moves a folder that is in use")
+    def test_a_run_whose_folder_was_replaced_leaves_the_lock_of_the_next(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        out.mkdir()
+        first, second = lock.locked(out, "first"), lock.locked(out, "second")
+        with contextlib.ExitStack() as stack:
+            with first:
+                out.rename(tmp_path / "moved")
+                out.mkdir()
+                stack.enter_context(second)
+            with pytest.raises(OutputBusyError, match="second"), lock.locked(out, "third"):
+                pytest.fail("two have it")
+
     def test_the_second_refuses_and_names_the_first(self, order: Order) -> None:
         (order.out / "a.png").unlink()
         refused: list[str] = []

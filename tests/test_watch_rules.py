@@ -14,8 +14,9 @@ from folderdenoise.batch import Outcome
 from folderdenoise.errors import OutputError, UsageError
 from folderdenoise.folder import Task
 from folderdenoise.habits import Habits
+from folderdenoise.job import Stop
 from folderdenoise.shelf import put_away
-from folderdenoise.table import read
+from folderdenoise.table import Row, read
 
 from .watching import Heard, picture, rows, watch_here
 
@@ -179,6 +180,71 @@ class TestOnce:
         for _ in range(2):
             with pytest.raises(UsageError, match=r"a\.png"):
                 watch_here(monkeypatch, tmp_path, Habits(settle=0.05, once=True))
+
+
+@pytest.mark.usefixtures("zoo_dir")
+def test_one_that_is_made_anew_while_it_is_under_way_waits_until_the_old_one_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = picture(tmp_path / "in" / "a.png")
+    given: list[Task | None] = []
+
+    def by_hand(inbox: inbox_room.Inbox, *others: object, stop: Stop, **more: object) -> None:
+        task = next(inbox)
+        source.unlink()
+        inbox._look_at(source)
+        picture(source, seed=1)
+        inbox._look_at(source)
+        given.append(next(inbox, None))
+        inbox._finished(Outcome(task, (Row(file="a.png"),)))
+        given.append(next(inbox, None))
+        stop.set()
+
+    monkeypatch.setattr(inbox_room.batch, "run_batch", by_hand)
+    watch_here(monkeypatch, tmp_path, Habits(settle=0.0))
+    assert given[0] is None
+    assert given[1] is not None
+    assert given[1].source == source
+
+
+@pytest.mark.usefixtures("zoo_dir")
+class TestResultsOfOtherNames:
+    def test_a_watch_that_is_started_again_does_not_replace_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        once = Habits(settle=0.05, once=True)
+        picture(tmp_path / "in" / "b.tif")
+        watch_here(monkeypatch, tmp_path, once, format="png")
+        first = (tmp_path / "out" / "b.png").read_bytes()
+        # It comes before the other one by its name.
+        picture(tmp_path / "in" / "b.bmp", seed=4)
+        for _ in range(2):
+            heard = watch_here(monkeypatch, tmp_path, once, format="png")
+            assert heard.files == [("b.bmp", "failed")]
+        notes = {row["file"]: row["notes"] for row in read(tmp_path / "out" / "metrics.csv")}
+        assert "b.tif has a result of the same name" in notes["b.bmp"]
+        assert (tmp_path / "out" / "b.png").read_bytes() == first
+
+    def test_nor_does_a_watch_that_puts_originals_away_until_somebody_takes_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        picture(tmp_path / "in" / "a.tif")
+        result = tmp_path / "out" / "a.png"
+        original = Heard.finished_file
+
+        def one_more(self: Heard, outcome: Outcome) -> None:
+            if not self.files:
+                picture(tmp_path / "in" / "a.bmp", seed=4)
+            elif len(self.files) == 1:
+                result.unlink()
+                picture(tmp_path / "in" / "a.tiff", seed=5)
+            original(self, outcome)
+
+        monkeypatch.setattr(Heard, "finished_file", one_more)
+        habits = Habits(settle=0.05, once=True, move_done=tmp_path / "shelf", move_failed=tmp_path / "failed")
+        heard = watch_here(monkeypatch, tmp_path, habits, format="png")
+        assert heard.files == [("a.tif", "done"), ("a.bmp", "failed"), ("a.tiff", "done")]
+        assert result.exists()
 
 
 @pytest.mark.usefixtures("zoo_dir")
