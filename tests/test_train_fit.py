@@ -8,6 +8,7 @@ import itertools
 import json
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip 
 import keras
 
 from folderdenoise.errors import UsageError
-from train import callbacks
+from train import callbacks, export, workshop
 from train.architectures import Autoencoder, UNet
 from train.crops import CropSource, Pool
 from train.datasets import ArraySource
@@ -228,8 +229,10 @@ def test_resuming_nothing_and_fitting_over_a_run_are_refused(tmp_path: Path) -> 
         fit(PLAIN, small_images(), tmp_path / "run", epochs=1, resume=True)
     fit(PLAIN, small_images(), tmp_path / "run", epochs=1)
     before = (tmp_path / "run" / "checkpoint.keras").read_bytes()
-    with pytest.raises(UsageError, match="holds an earlier run: add --resume"):
+    with pytest.raises(UsageError, match=r"holds an earlier run: add --resume .* with --runs"):
         fit(PLAIN, small_images(), tmp_path / "run", epochs=1)
+    with pytest.raises(UsageError, match="--start begins a new run, --resume goes on with one"):
+        fit(PLAIN, small_images(), tmp_path / "run", epochs=2, resume=True, start=tmp_path / "model.keras")
     assert (tmp_path / "run" / "checkpoint.keras").read_bytes() == before
 
 
@@ -361,3 +364,25 @@ def test_a_larger_unet_begins_as_the_smaller_one_and_makes_use_of_its_size(
     for smaller, why in ((narrow, "no room for"), (CONDITIONED, "no place for its down0")):
         with pytest.raises(UsageError, match=why):
             load_start(smaller.network.build(), smaller, start)
+
+
+def test_an_export_may_be_the_mean_of_a_run_and_of_the_model_it_was_started_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = tmp_path / "start" / "model.keras"
+    start.parent.mkdir()
+    before = CONDITIONED.network.build()
+    before.save(start)
+    source = small_images()
+    places = workshop.Places(None, None, None, tmp_path / "out", tmp_path / "runs")
+    tuned = fit(CONDITIONED, source, places.runs / CONDITIONED.name, epochs=1, start=start, command="fit")
+    seen: list[Any] = []
+    monkeypatch.setattr(workshop, "_source", lambda *given: source)
+    monkeypatch.setattr(export, "export", lambda *given: seen.extend(given))
+    workshop.export_checkpoint(CONDITIONED, places, start, "export")
+    model, _, _, facts, _ = seen
+    weights = [each.get_weights() for each in (model, before, tuned)]
+    assert max(np.abs(old - new).max() for old, new in zip(weights[1], weights[2], strict=True)) > 1e-3
+    for mean, old, new in zip(*weights, strict=True):
+        assert mean == pytest.approx((old + new) / 2, abs=1e-5)
+    assert facts.command == "fit; export"

@@ -106,12 +106,26 @@ def fit(
 @main.command()
 @click.argument("recipe")
 @_data_options
-def export(recipe: str, data: Path | None, noisy: Path | None, clean: Path | None, out: Path, runs: Path) -> None:
+@click.option(
+    "--average",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Export the mean of the run's weights and those of this exported U-Net: the model.keras it was started from.",
+)
+def export(
+    recipe: str,
+    data: Path | None,
+    noisy: Path | None,
+    clean: Path | None,
+    out: Path,
+    runs: Path,
+    average: Path | None,
+) -> None:
     """Export the latest checkpoint of a run of RECIPE, finished or not, to OUT/NAME."""
     from train import recipes, workshop
 
     chosen = recipes.find(recipe)
-    folder = workshop.export_checkpoint(chosen, workshop.Places(data, noisy, clean, out, runs))
+    places = workshop.Places(data, noisy, clean, out, runs)
+    folder = workshop.export_checkpoint(chosen, places, average, _command() if average else "")
     click.echo(f"wrote {folder}")
 
 

@@ -15,6 +15,7 @@ from train import export, loading
 from train.datasets import PairedSource, Source
 from train.fit import Progress, fit, use_averages
 from train.recipes import Recipe
+from train.start import load_start
 
 # What a photograph-sized window of a small image set amounts to: parity and overlap want more than 28 pixels.
 _PROBE_SIDE = 512
@@ -59,15 +60,27 @@ def fit_and_export(
     return _export(recipe, model, source, places, run)
 
 
-def export_checkpoint(recipe: Recipe, places: Places) -> Path:
-    """Export the latest checkpoint of a run, with the averaged weights where the schedule keeps them."""
+def export_checkpoint(recipe: Recipe, places: Places, average: Path | None = None, command: str = "") -> Path:
+    """Export the latest checkpoint of a run, with the averaged weights where the schedule keeps them.
+
+    With ``average``, an exported U-Net, each weight is the mean of both models': of one that was fine-tuned and the one
+    it was started from the mean is often better than either (M. Wortsman et al.: Model soups, ICML 2022,
+    https://arxiv.org/abs/2203.05482). ``command`` is then added to what the card says. Raises :class:`UsageError` where
+    there is no checkpoint, or ``average`` is no such model.
+    """
     run = places.runs / recipe.name
     if not (run / "checkpoint.keras").is_file():
         raise UsageError(f"{run}: holds no checkpoint.keras: train first, or name the right folder with --runs")
     source = _source(recipe, places)
     model = keras.models.load_model(run / "checkpoint.keras")
     use_averages(model)
-    return _export(recipe, model, source, places, run)
+    if average is None:
+        return _export(recipe, model, source, places, run)
+    other = recipe.network.build()
+    load_start(other, recipe, average)
+    both = zip(model.get_weights(), other.get_weights(), strict=True)
+    model.set_weights([(mine + its) / 2 for mine, its in both])
+    return _export(recipe, model, source, places, run, command)
 
 
 def _source(recipe: Recipe, places: Places) -> Source:
@@ -79,11 +92,11 @@ def _source(recipe: Recipe, places: Places) -> Source:
     return recipe.data.load(places.data, recipe.noise, recipe.batch_size, recipe.seed)
 
 
-def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path) -> Path:
+def _export(recipe: Recipe, model: keras.Model, source: Source, places: Places, run: Path, command: str = "") -> Path:
     progress = Progress(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
     licence, noise = _provenance(recipe, places)
     facts = export.TrainingFacts(
-        progress.command,
+        "; ".join(part for part in (progress.command, command) if part),
         progress.earlier_seconds + progress.seconds,
         progress.earlier_megapixels + progress.pixels / 1e6,
         source.description,
