@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar
 
 from . import pages
@@ -28,6 +29,7 @@ from .pages import Settings as Settings
 from .publish import Gate
 from .resources import Room
 from .table import Row
+from .tree import METRICS_NAME
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,10 @@ class Report:
     started: float = field(default_factory=time.monotonic)
     planned: int = 0
     """How many files were to be done; 0 where nobody knows."""
+    unscored: int = 0
+    """How many files are done without scores, although there was to be a reference for them."""
+    reference: Path | None = None
+    """The folder in which that of the last of them was looked for."""
 
     _nothing: ClassVar[str] = "Nothing to do"
 
@@ -80,6 +86,10 @@ class Report:
         if outcome.status == "done":
             self.done += 1
             self.megapixels += outcome.megapixels
+            reference = outcome.task.reference
+            if reference is not None and all(row.psnr is None for row in outcome.rows):
+                self.unscored += 1
+                self.reference = reference.parents[outcome.task.relative.count("/")]
         else:
             self.failed += 1
 
@@ -87,6 +97,17 @@ class Report:
     def exit_code(self) -> int:
         """0, or 1 when some files failed."""
         return 1 if self.failed else 0
+
+    @property
+    def warning(self) -> str | None:
+        """What the summary says besides where files that are done have no scores, although they were asked for."""
+        if not self.unscored:
+            return None
+        return (
+            f"--reference {self.reference}: no clean version for {self.unscored} of {self.done} files; their scores "
+            f"are empty (notes in {METRICS_NAME} say why). Give the folder with the same relative paths, and "
+            "--overwrite to do them again."
+        )
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self.started

@@ -208,6 +208,9 @@ def write_page(target: Path, sides: tuple[Path, Path], pairs: Sequence[Pair], ro
 
 
 def check_target(target: Path) -> None:
-    """Raise UsageError for a name that an image could have: nobody's picture is overwritten."""
+    """Raise UsageError for a name that an image could have, since nobody's picture is overwritten, and for a place that
+    is not there."""
     if target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {target}: give a name that ends in .html.")
+    if not target.parent.is_dir():
+        raise UsageError(f"--out {target}: there is no folder {target.parent}. Make it, or name another file.")

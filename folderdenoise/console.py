@@ -43,6 +43,7 @@ class Console:
         self._terminal = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bar: _Bar | None = None
         self._count = self._total = 0
+        self._has_images = True
 
     def show_plan(self, plan: Plan) -> None:
         """Print what would be done."""
@@ -60,6 +61,7 @@ class Console:
     def started(self, plan: Plan) -> None:
         """Show the skipped files if asked to, and the bar if this is a terminal."""
         self._total = len(plan.tasks) + len(plan.unreadable)
+        self._has_images = plan.has_images or bool(plan.unreadable)
         if self._verbose:
             for skipped in plan.skipped:
                 self.skipped(skipped.path, skipped.reason)
@@ -104,7 +106,14 @@ class Console:
         if interrupted:
             self._terminal.print("Interrupted: everything finished is kept. Run the same command again to go on.")
         if not self._quiet:
-            say(str(report), err=self._as_json)
+            say(self._summary(report), err=self._as_json)
+        if report.warning:
+            self.warned(report.warning)
+
+    def _summary(self, report: Report) -> str:
+        if self._has_images or self._as_json:
+            return str(report)
+        return "No images found. Check the folder, --include and --exclude (-v says why files were skipped)."
 
     def _say(self, line: str) -> None:
         if self._bar is not None or self._as_json:

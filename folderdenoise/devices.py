@@ -106,8 +106,9 @@ def _has_card_files() -> bool:
 
 _WORDS = {"gpu": "graphics card", "cuda": "NVIDIA card"}
 _EXTRA = {"win32": "directml", "darwin": "coreml"}.get(sys.platform)
+_HERE = "the folder of folderdenoise"
 _ADVICE = {
     "gpu": "Intel's need their driver"
-    + (f"; for others: pip install 'folderdenoise[{_EXTRA}]'." if _EXTRA else ", others --device cuda."),
-    "cuda": "It needs NVIDIA's driver and: pip install 'folderdenoise[cuda]'.",
+    + (f"; for others, in {_HERE}: pip install '.[{_EXTRA}]'." if _EXTRA else ", others --device cuda."),
+    "cuda": f"It needs NVIDIA's driver and, in {_HERE}: pip install '.[cuda]'.",
 }

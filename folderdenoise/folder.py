@@ -45,13 +45,14 @@ class Plan:
     """What a run will do, in the order of the names.
 
     ``skipped``: not for this tool, or already done. ``unreadable``: sub-folders that cannot be listed, which the
-    run must report as failures.
+    run must report as failures. ``has_images``: whether anything was found that is for this tool, done or not.
     """
 
     out: Path
     tasks: tuple[Task, ...]
     skipped: tuple[Skipped, ...]
     unreadable: tuple[Skipped, ...]
+    has_images: bool = True
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,12 @@ def make_plan(
     planner = Planner(source, out, selection, reference, suffix)
     tree = Tree(source, [out, *excluded], selection.recursive, selection.follow_links)
     tasks, skipped, rivals = [], [], []
+    has_images = False
     found_files: Iterable[Found] = [Found(source, source.name)] if source.is_file() else tree.walk()
     for found in found_files:
         reason = planner.reason_to_refuse(found)
         if reason is None:
+            has_images = True
             if rival := planner.rival(found):
                 rivals.append((rival, found.relative))
             task = planner.task(found)
@@ -182,7 +185,7 @@ def make_plan(
             skipped.append(Skipped(found.path, reason))
     if rivals:
         raise UsageError(complaint(rivals))
-    return Plan(out, tuple(tasks), (*skipped, *tree.skipped), tuple(tree.unreadable))
+    return Plan(out, tuple(tasks), (*skipped, *tree.skipped), tuple(tree.unreadable), has_images)
 
 
 def check_places(source: Path, out: Path, reference: Path | None) -> None:
@@ -202,10 +205,16 @@ def check_places(source: Path, out: Path, reference: Path | None) -> None:
         inside = out.resolve().is_relative_to(source.resolve())
         if inside and not Path(os.path.abspath(out)).is_relative_to(os.path.abspath(source)):
             raise UsageError(f"--out {out} leads into the input folder through a symbolic link. Name another folder.")
+    elif source.suffix.lower() not in EXTENSIONS and source.suffix.lower() not in UNSUPPORTED_EXTENSIONS:
+        raise UsageError(
+            f"{source}: is not taken, its name has no suffix of an image. Rename it, e.g. to {source.name}.tif."
+        )
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file. Name a folder.")
     if reference is not None and not reference.is_dir():
-        raise UsageError(f"--reference {reference}: no such folder. Check the spelling.")
+        is_there = reference.exists()
+        what = "is a file. Name the folder that holds it." if is_there else "no such folder. Check the spelling."
+        raise UsageError(f"--reference {reference}: {what}")
 
 
 def complaint(rivals: Sequence[tuple[str, str]]) -> str:

@@ -82,7 +82,9 @@ _OPTIONS = (
     click.option(
         "--reference",
         type=click.Path(path_type=Path),
-        help="Folder with clean versions, by the same relative path: fills PSNR, SSIM, MSE and MAE in metrics.csv.",
+        help="Folder with clean versions, by the same relative path: fills PSNR, SSIM, MSE and MAE in metrics.csv. "
+        "Files that are done already get scores with --overwrite; 'folderdenoise compare' scores results without doing "
+        "anything again.",
     ),
     click.option(
         "--precision",
@@ -202,9 +204,10 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
         quiet: bool,
         **own: object,
     ) -> None:
-        from . import folder
+        from . import folder, zoo
         from .order import Order
 
+        zoo.warn_of_missing()
         refuse_urls(source, out, own)
         if metrics == "none" and (reference or estimate):
             asked = "--reference" if reference else "--estimate"

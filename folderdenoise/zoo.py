@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import logging
@@ -128,6 +129,7 @@ def available() -> list[ModelCard]:
     """The cards of all models of the zoo, sorted by name. A damaged card is left out, with a logged
     warning.
     """
+    warn_of_missing()
     cards: dict[str, ModelCard] = {}
     for directory in search_path():
         if not directory.is_dir():
@@ -163,10 +165,24 @@ def search_path() -> list[Path]:
     """Directories of model folders: those of FOLDERDENOISE_MODELS first, then the models that came with the
     tool.
     """
-    named = [
-        Path(entry).expanduser().absolute() for entry in os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep) if entry
-    ]
-    return [*named, _shipped()]
+    return [*_named(), _shipped()]
+
+
+def warn_of_missing() -> None:
+    """Log which directories of FOLDERDENOISE_MODELS are not there: each once, however often it is passed over."""
+    for directory in _named():
+        if not directory.is_dir():
+            _warn_of(directory)
+
+
+@functools.cache
+def _warn_of(directory: Path) -> None:
+    log.warning("%s: %s is no folder: passed over.", SEARCH_VARIABLE, directory)
+
+
+def _named() -> list[Path]:
+    entries = os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep)
+    return [Path(entry).expanduser().absolute() for entry in entries if entry]
 
 
 def _shipped() -> Path:
@@ -192,7 +208,7 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     known = ", ".join(names) if names else "none"
-    places = ", ".join(str(directory) for directory in search_path())
+    places = ", ".join(f"{directory}{'' if directory.is_dir() else ' (no such folder)'}" for directory in search_path())
     return (
         f"There is no model named {name!r}.{hint} Available: {known} (in {places}). "
         "The path of a model's folder works too."

@@ -112,6 +112,7 @@ def test_json_is_valid_where_nothing_changed(tmp_path: Path, zoo_dir: Path) -> N
     pictures.save(tmp_path / "in" / "a.png", pictures.scene())
     result = _run("run", tmp_path / "in", "--strength", 0, "--reference", tmp_path / "in", "--json")
     page = json.loads(result.stdout)["pages"][0]
+    assert "no clean version" not in result.stderr
     assert page["psnr"] is None  # infinite, which JSON cannot say
     assert page["mse"] == 0
 
@@ -146,12 +147,14 @@ def test_best_is_another_result_and_the_row_says_so(tmp_path: Path) -> None:
 
 def test_a_reference_fills_the_scores(scans: Path, tmp_path: Path) -> None:
     pictures.save(tmp_path / "clean" / "a.png", pictures.scene())
-    _run("run", scans, "--reference", tmp_path / "clean")
+    result = _run("run", scans, "--reference", tmp_path / "clean")
     rows = _rows(scans.with_name("scans-denoised"))
     assert float(rows["a.png"]["psnr"]) > 20
     assert rows["a.png"]["psnr_gain"]
     assert rows["box/b.tif"]["psnr"] == ""
     assert "no reference" in rows["box/b.tif"]["notes"]
+    [said] = [line for line in result.stderr.splitlines() if line.startswith("Warning: ")]
+    assert f"--reference {tmp_path / 'clean'}: no clean version for 1 of 2 files; their scores are empty" in said
 
 
 def test_an_estimate_is_made_where_it_is_asked_for(scans: Path) -> None:
@@ -219,12 +222,14 @@ class TestExitCodes:
         assert "takes a strength between 0 and 1" in result.stderr
         assert not scans.with_name(f"{scans.name}-denoised").exists()
 
-    def test_an_empty_folder_is_0_with_a_message(self, tmp_path: Path, zoo_dir: Path) -> None:
+    def test_a_folder_without_images_is_0_with_a_message(self, scans: Path, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
-        result = _run("run", tmp_path / "in")
-        assert result.returncode == 0
-        assert "Nothing to do" in result.stdout
+        for arguments in ((tmp_path / "in",), (scans, "--include", "*.txt"), (scans, "--exclude", "*")):
+            result = _run("run", *arguments)
+            assert result.returncode == 0
+            assert result.stdout.startswith("No images found. Check the folder, ")
         assert not (tmp_path / "in-denoised").exists()
+        assert _run("run", tmp_path / "in", "--json").stderr.startswith("Nothing to do")
 
     @pytest.mark.skipif(os.name == "nt", reason="needs /proc or POSIX permissions")
     def test_an_output_that_cannot_be_made_is_4(self, scans: Path) -> None:

@@ -312,7 +312,7 @@ def test_a_worker_without_the_tool_is_told_of(scans: Path, zoo: Path, tmp_path: 
         result = run(scans, "--out", tmp_path / "out", "--cluster", cluster.scheduler_address)
     assert result.exit_code == 6, result.output
     assert "No module named 'folderdenoise" in result.stderr
-    assert "pip install 'folderdenoise[cluster]'" in result.stderr
+    assert "in the folder of folderdenoise: pip install '.[cluster]'" in result.stderr
 
 
 def _forget_the_tool() -> None:
@@ -326,7 +326,7 @@ def test_the_extra_is_named_where_it_is_missing(scans: Path, monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = run(scans, "--cluster", "local")
     assert result.exit_code == 2
-    assert "pip install 'folderdenoise[cluster]'" in result.stderr
+    assert "in the folder of folderdenoise: pip install '.[cluster]'" in result.stderr
 
 
 def test_the_workers_memory_is_not_the_clients(scans: Path, address: str, tmp_path: Path) -> None:

@@ -72,8 +72,11 @@ class TestCompare:
             (tmp_path / "a", image),
             (tmp_path / "empty", tmp_path / "empty"),
             (image, image, "--out", image),
+            (image, image, "--out", tmp_path / "nowhere" / "page.html"),
         ):
             result = run("compare", first, second, *options)
             assert result.returncode == 2
+            assert result.stdout == ""
             assert "Traceback" not in result.stderr
+        assert f"there is no folder {tmp_path / 'nowhere'}. Make it" in result.stderr
         assert (pictures.load(image) == pictures.scene()).all()

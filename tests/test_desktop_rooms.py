@@ -213,7 +213,7 @@ def test_double_click_drag_onto_the_icon_and_terminal_are_told_apart(
 
 def test_without_pyside_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'folderdenoise\[desktop\]'"):
+    with pytest.raises(UsageError, match=r"in the folder of folderdenoise: pip install '\.\[desktop\]'"):
         app.run([])
 
 

@@ -117,6 +117,7 @@ def test_a_run_says_where_it_computes_when_not_where_asked(no_cards, zoo_dir, tm
     result = CliRunner().invoke(main, ["run", str(tmp_path / "in"), "--device", "cuda"])
     assert result.exit_code == 0
     assert "No NVIDIA card was found here" in result.output
+    assert "in the folder of folderdenoise: pip install '.[cuda]'" in result.output
     assert (tmp_path / "in-denoised" / "metrics.csv").exists()
 
 

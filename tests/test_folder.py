@@ -244,6 +244,20 @@ def test_missing_folders_are_named(tmp_path: Path, missing: str) -> None:
         make_plan(source, tmp_path / "out", Selection(), tmp_path / "gone" if missing == "reference" else None)
 
 
+def test_a_file_as_reference_is_refused(tmp_path: Path) -> None:
+    _touch(tmp_path, "in/a.png", "clean.png")
+    with pytest.raises(UsageError, match=r"--reference .*clean\.png: is a file\. Name the folder that holds it"):
+        make_plan(tmp_path / "in", tmp_path / "out", Selection(), tmp_path / "clean.png")
+
+
+@pytest.mark.parametrize("name", ["scan0001", "notes.txt"])
+def test_one_file_without_a_suffix_of_an_image_is_refused(tmp_path: Path, name: str) -> None:
+    _touch(tmp_path, name, "photo.CR2")
+    with pytest.raises(UsageError, match=rf"{name}: is not taken, .* {name}\.tif\."):
+        make_plan(tmp_path / name, tmp_path / "out", Selection())
+    assert _relatives(tmp_path / "photo.CR2", tmp_path / "out") == ["photo.CR2"], "its row says what to do"
+
+
 def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
     _touch(tmp_path, "in/a.png", "out")
     with pytest.raises(UsageError, match="is a file"):

@@ -204,6 +204,10 @@ class TestCommands:
         missing = run("report", tmp_path)
         assert missing.returncode == 2
         assert "metrics.csv" in missing.stderr
+        page = tmp_path / "photo-denoised" / REPORT_NAME
+        file = run("report", page)
+        assert file.returncode == 2
+        assert f"{page}: is a file. Give the output folder of a run." in file.stderr
 
 
 def test_a_histogram_counts_every_finite_value_once() -> None:

@@ -37,7 +37,7 @@ def test_corrupt_and_too_small_images_are_named_and_left_out(tmp_path: Path, cap
 
 
 def test_a_missing_folder_and_one_with_too_few_images_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere: no such folder"):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder of images\. Check the spelling\."):
         FolderCrops(3).load(tmp_path / "nowhere", Gaussian(0.0), 4, 1)
     pictures.save(tmp_path / "only.png", pictures.scene(200, 200))
     with pytest.raises(UsageError, match="at least 2 usable images"):

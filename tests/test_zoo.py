@@ -14,6 +14,7 @@ import pytest
 from folderdenoise import zoo
 from folderdenoise.errors import ModelError
 from tests import models
+from tests.reports import run
 
 
 def test_a_name_of_the_zoo(zoo_dir):
@@ -55,6 +56,15 @@ def test_available_lists_every_directory_of_the_variable_the_first_winning(zoo_d
     assert list(cards) == sorted(cards)
     assert cards["rgb-leaky"].folder == zoo_dir / "rgb-leaky"
     assert cards["extra"].folder == second / "extra"
+
+
+def test_a_directory_of_the_variable_that_is_not_there_is_told_once(zoo_dir, scans, monkeypatch):
+    gone = zoo_dir.with_name("gone")
+    monkeypatch.setenv("FOLDERDENOISE_MODELS", os.pathsep.join(map(str, (zoo_dir, gone))))
+    for arguments in (("models",), ("run", scans, "--dry-run"), ("run", scans, "--model", "nonesuch")):
+        result = run(*arguments)
+        assert result.stderr.count(f"FOLDERDENOISE_MODELS: {gone} is no folder: passed over.") == 1
+    assert f"{gone} (no such folder)" in result.stderr
 
 
 def test_an_unknown_name_lists_what_there_is_and_the_closest(zoo_dir):

@@ -61,8 +61,11 @@ def fit(
     ``run`` receives ``history.csv`` (one row an epoch), ``checkpoint.keras`` and ``progress.json``. With ``resume`` a
     run goes on from there, to the limits given now. ``command`` is what the card will name. ``start`` is an exported
     U-Net (a ``model.keras``) to train on from, of the recipe's network or of a smaller one. Raises :class:`UsageError`
-    if there is nothing to resume, or if there is and ``resume`` was not asked for, or if ``start`` is no such model.
+    if there is nothing to resume, or if there is and ``resume`` was not asked for, or if ``start`` is no such model, or
+    if both ``start`` and ``resume`` are given.
     """
+    if resume and start is not None:
+        raise UsageError("--start begins a new run, --resume goes on with one: give one of them")
     keras.utils.set_random_seed(recipe.seed)
     steps = None if minutes is not None else (epochs or recipe.epochs) * source.steps_per_epoch
     progress = Progress()
@@ -74,7 +77,9 @@ def fit(
         model = keras.models.load_model(checkpoint)
     else:
         if checkpoint.exists():
-            raise UsageError(f"{run}: holds an earlier run: add --resume to go on with it, or remove that folder")
+            raise UsageError(
+                f"{run}: holds an earlier run: add --resume to go on with it, or name another folder with --runs"
+            )
         run.mkdir(parents=True, exist_ok=True)
         model = _compiled(recipe, mixed_bfloat16)
         if start is not None:

@@ -74,7 +74,7 @@ def load_folder(folder: Path, channels: int, smallest: int) -> list[Pixels]:
     A corrupt image, or one with a side under ``smallest`` pixels, is reported by name in the log and left out.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of training images")
+        raise UsageError(f"{folder}: no such folder of images. Check the spelling.")
     pictures = []
     for path in images_below(folder):
         try:
@@ -118,7 +118,7 @@ def load_pairs(noisy: Path, clean: Path, channels: int, smallest: int = 1) -> li
     """
     for folder in (noisy, clean):
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder of training images")
+            raise UsageError(f"{folder}: no such folder of images. Check the spelling.")
     left = {path.relative_to(clean): path for path in images_below(clean)}
     stems = {relative.with_suffix(""): relative for relative in left}
     pairs = []

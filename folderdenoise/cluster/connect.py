@@ -28,7 +28,7 @@ _ALLOWED_DEATHS = 1
 def check_installed() -> None:
     """Raise UsageError where the extra is missing."""
     if any(importlib.util.find_spec(name) is None for name in ("distributed", "fsspec")):
-        raise UsageError("--cluster needs Dask: pip install 'folderdenoise[cluster]'.")
+        raise UsageError("--cluster needs Dask. Install it, in the folder of folderdenoise: pip install '.[cluster]'.")
 
 
 def workers_for(order: Order, files: int) -> int:

@@ -196,6 +196,6 @@ def _not_understood(error: Exception) -> ClusterError:
         cause = cause.__cause__
     return ClusterError(
         f"The cluster cannot do this run's work: {type(cause).__name__}: {cause}. Workers need the same version of "
-        "folderdenoise, Dask and Python as this machine: pip install 'folderdenoise[cluster]' there. What is finished "
-        "is kept."
+        "folderdenoise, Dask and Python as this machine. Install it there, in the folder of folderdenoise: pip install "
+        "'.[cluster]'. What is finished is kept."
     )

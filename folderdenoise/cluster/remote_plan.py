@@ -73,10 +73,12 @@ def make_plan(
     names, references = Names(None, suffix), References(reference)
     walk = Walk(source, selection.recursive, out.below(source) or "")
     tasks, skipped, rivals = [], [], []
+    has_images = False
     for entry in walk.files() if only is None else [only]:
         relative = entry.relative
         reason = reason_to_refuse_name(relative, selection)
         if reason is None:
+            has_images = True
             name = output_name(relative, suffix)
             if rival := names.rival(relative, name):
                 rivals.append((rival, relative))
@@ -92,7 +94,7 @@ def make_plan(
             skipped.append(Skipped(url_path(source.url_of(relative)), reason))
     if rivals:
         raise UsageError(complaint(rivals))
-    return Plan(url_path(out.url), tuple(tasks), (*skipped, *walk.skipped), tuple(walk.unreadable))
+    return Plan(url_path(out.url), tuple(tasks), (*skipped, *walk.skipped), tuple(walk.unreadable), has_images)
 
 
 class Walk:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-_INSTALL = "Install it with: pip install 'folderdenoise[desktop]'"
+_INSTALL = "Install it, in the folder of folderdenoise: pip install '.[desktop]'"
 _LIBRARIES = (
     "On Debian and Ubuntu: apt install libegl1 libgl1 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libxcb-cursor0 "
     "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"

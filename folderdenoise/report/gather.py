@@ -30,6 +30,8 @@ def read_pages(out: Path) -> list[Row]:
 
     Raises UsageError where there is no table, OutputError where it cannot be read or is something else.
     """
+    if out.is_file():
+        raise UsageError(f"{out}: is a file. Give the output folder of a run.")
     path = out / METRICS_NAME
     newest: dict[str, list[Row]] = {}
     try:
