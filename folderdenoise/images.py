@@ -7,7 +7,9 @@ conversion (the profile stays attached), no turning (the orientation tag stays).
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ from folderdenoise.codecs import (
     png,
     pnm,
     scale,
+    tiffalpha,
     tiffimage,
     vips,
 )
@@ -70,6 +73,7 @@ _READERS: Mapping[str, Callable[[Path, Limits], ImageFile]] = {
     "pnm": pnm.read,
     "jp2": jp2.read,
 }
+_ATTEMPT = 1 << 20  # bytes, in place of those at which an encoder failed
 _WRITERS: Mapping[str, Callable[[ImageFile], containers.Pieces]] = {
     "jpeg": jpeg.write,
     "png": png.write,
@@ -139,7 +143,8 @@ def _format(path: Path, start: bytes) -> str:
 def write(image: ImageFile, path: Path) -> None:
     """Store ``image`` the way its ``encoding`` says, in the file ``path``, whatever its suffix.
 
-    Raises OutputError where the file cannot be written; what is there then is for the caller to remove.
+    Raises OutputError where the file cannot be written, and SuspectResultError where its encoder refuses the picture,
+    which says nothing of other files. What is there then is for the caller to remove.
     """
     path = Path(path)
     try:
@@ -149,11 +154,35 @@ def write(image: ImageFile, path: Path) -> None:
         pieces = _WRITERS[image.encoding.format](image)
         with path.open("wb") as file:
             file.writelines(pieces)
-    except (OSError, vips.Error, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else vips.reason(error)
-        raise OutputError(
-            f"{shown(path)}: cannot be written; check the disk's free space and your rights [{what}]"
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except (vips.Error, ValueError) as error:
+        if refusal := _refusal(path, error):
+            raise _unwritable(path, refusal) from refusal
+        raise SuspectResultError(
+            f"the result could not be encoded as {image.encoding.format.upper()} [{vips.reason(error)}]; "
+            "choose another format with --format"
         ) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{shown(path)}: cannot be written; check the disk's free space and your rights [{error.strerror}]"
+    )
+
+
+def _refusal(path: Path, error: Exception) -> OSError | None:
+    """What the system has against writing the file ``path``, of which libvips' ``error`` does not tell reliably; None
+    where it takes more."""
+    for code in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(code) in str(error):  # there may be room again: another thread's result was given up
+            return OSError(code, os.strerror(code))
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(_ATTEMPT))
+    except OSError as refusal:
+        return refusal
+    return None
 
 
 def verify(image: ImageFile, path: Path, scratch: Scratch | None = None) -> tuple[str, ...]:
@@ -201,13 +230,16 @@ def _difference(page: Picture, again: Picture, encoding: Encoding) -> str | None
     ]
     if kinds[0] != kinds[1]:
         return f"{kinds[1]} instead of {kinds[0]} (shape, type, alpha)"
-    mean = _levels_apart(page.pixels, again.pixels, again.scale, page.scale)
-    if page.alpha is not None and again.alpha is not None:
-        mean = max(mean, _levels_apart(page.alpha, again.alpha))
-    most = 0.0 if encoding.lossless and not encoding.premultiplied else 8 if (encoding.quality or 100) >= 25 else 40
+    if tiffalpha.is_premultiplied(page, encoding):
+        apart, most = tiffalpha.levels_apart(page, again)
+    else:
+        apart = _levels_apart(page.pixels, again.pixels, again.scale, page.scale)
+        if page.alpha is not None and again.alpha is not None:
+            apart = max(apart, _levels_apart(page.alpha, again.alpha))
+        most = 0.0 if encoding.lossless else 8 if (encoding.quality or 100) >= 25 else 40
     if page.scale:  # rounded to whole numbers, or to floats of another kind
         most += 255 * max(1 / (page.scale.white - page.scale.black) if page.scale.dtype.startswith("int") else 0, 1e-3)
-    return f"it differs by {mean:.2g} levels of 255" if mean > most else None
+    return f"it differs by {apart:.2g} levels of 255" if apart > most else None
 
 
 def _levels_apart(was: Array, now: Array, now_scale: Scale | None = None, was_scale: Scale | None = None) -> float:

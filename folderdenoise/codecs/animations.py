@@ -32,7 +32,7 @@ def read_webp(path: Path, limits: Limits) -> ImageFile:
     if header.animated:
         encoding = replace(encoding, chunks=((_BACKGROUND, header.background),))
         return _animation(path, "webpload", metadata, encoding, limits, data, notes)
-    page = decoding.decode(path, "webpload", metadata, limits, data, fail_on="warning")
+    page = _without_opaque(decoding.decode(path, "webpload", metadata, limits, data, fail_on="warning"))
     return ImageFile((page,), encoding, notes)
 
 
@@ -58,9 +58,7 @@ def _animation(
         frames = image.get("n-pages") if image.get_typeof("n-pages") else 1
         width, height = image.width, image.height // frames
         vips.guard(path, width, height, width * image.height / 1e6, limits.megapixels, frames)
-        whole = vips.picture(path, image, metadata, limits.scratch)
-        if whole.alpha is not None and (whole.alpha == 255).all():
-            whole = replace(whole, alpha=None)  # decoders make up one, encoders leave it out
+        whole = _without_opaque(vips.picture(path, image, metadata, limits.scratch))
         timing = [image.get(key) if image.get_typeof(key) else None for key in ("delay", "loop")]
     except vips.Error as error:
         raise vips.damaged(path, vips.reason(error)) from error
@@ -76,6 +74,11 @@ def _animation(
     if frames > 1:
         encoding = replace(encoding, delays=tuple(timing[0] or ()))
     return ImageFile(pages, encoding, notes)
+
+
+def _without_opaque(page: Picture) -> Picture:
+    """The page without an alpha that hides nothing: decoders make up such, encoders leave it out."""
+    return replace(page, alpha=None) if page.alpha is not None and (page.alpha == 255).all() else page
 
 
 def write_webp(image: ImageFile) -> containers.Pieces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from dataclasses import replace
@@ -44,7 +45,7 @@ def read(path: Path, limits: Limits) -> ImageFile:
     metadata = Metadata(exif=exif, resolution=resolution, resolution_unit=unit)
     page = decoding.decode(path, "heifload", metadata, limits, data, fail_on="warning")
     notes = [decoding.NO_QUALITY]
-    boxes = data[: data.find(b"mdat") if b"mdat" in data else None]
+    boxes = _without_pixels(data)
     if b"imir" in boxes or re.search(rb"irot[^\0\4]", boxes, re.DOTALL):
         notes.append(_TURNED)
     colours = _COLOURS.search(boxes)
@@ -69,6 +70,15 @@ def read(path: Path, limits: Limits) -> ImageFile:
         notes.remove(decoding.NO_QUALITY)
         encoding = replace(encoding, quality=None, lossless=True)
     return ImageFile((page,), encoding, tuple(notes))
+
+
+def _without_pixels(data: bytes) -> bytes:
+    """What the boxes of the file say, in any order; bytes of pixels could look like anything."""
+    contents = list[bytes]()
+    with contextlib.suppress(headers.HeaderError):  # bytes behind the last box, which the decoder does not mind
+        for name, start, end in headers.boxes(data, 0, len(data)):
+            contents += [data[start:end]] if name != b"mdat" else []
+    return b"".join(contents)
 
 
 def write(image: ImageFile) -> containers.Pieces:

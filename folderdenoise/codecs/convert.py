@@ -53,10 +53,10 @@ def converted(image: ImageFile, target: str, quality: int | None = None) -> Imag
     if not lossless:
         quality = quality or (None if source.lossless else source.quality) or _QUALITY[target]
         notes.append(f"stored with loss, at quality {quality}")
-    depth = 1 if target in ("png", "tiff") and all(page.bilevel for page in pages) else 8 * first.dtype.itemsize
+    is_bilevel = target in ("png", "tiff") and all(page.bilevel and page.alpha is None for page in pages)
     encoding = Encoding(
         target,
-        depth,
+        1 if is_bilevel else 8 * first.dtype.itemsize,
         None if lossless else quality,
         subsampling=source.subsampling or "4:4:4" if target == "jpeg" and first.shape[2] == 3 else None,
         lossless=lossless,
@@ -145,6 +145,11 @@ def _metadata(metadata: Metadata, target: str, source: Encoding, notes: list[str
         metadata = replace(metadata, iptc=photoshop.jpeg_segment(fields[tiff.PHOTOSHOP].data))
     elif target == "jpeg" and metadata.iptc is not None:
         metadata = replace(metadata, iptc=photoshop.jpeg_segment(photoshop.resource(metadata.iptc)))
+    if metadata.exif and not fields:
+        if target == "jpeg" and len(metadata.exif) > _LONGEST_EXIF:
+            notes.append("its EXIF block, which is damaged and too long for a JPEG, was dropped")
+            return replace(metadata, exif=None)
+        return metadata  # a new block in place of a damaged one would hide that there was one
     stored = fields[tiff.ORIENTATION].integers[:1] if tiff.ORIENTATION in fields else (1,)
     fits = target != "jpeg" or len(metadata.exif or b"") <= _LONGEST_EXIF
     if target == "webp" and (not fields or source.format == "tiff"):

@@ -1,4 +1,5 @@
-"""What decoders do not tell of PNG and WebP files: their chunks. Only headers are read, no pixels."""
+"""What decoders do not tell of PNG and WebP files, their chunks, and the boxes of JPEG 2000 and AVIF. Only headers are
+read, no pixels."""
 
 from __future__ import annotations
 
@@ -138,3 +139,19 @@ def riff_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
         name, length = struct.unpack_from("<4sI", data, position)
         yield name, position + 8, length
         position += 8 + length + (length & 1)
+
+
+def boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the content of each box (ISO/IEC 14496-12, 4.2). Raises HeaderError where one ends
+    outside."""
+    while position + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if size == 1 and position + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        stop = position + size if size else end
+        if stop < start or stop > end:
+            raise HeaderError("one of its boxes has an impossible length")
+        yield name, start, stop
+        position = stop

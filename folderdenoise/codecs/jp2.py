@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -43,11 +42,11 @@ def read(path: Path, limits: Limits) -> ImageFile:
         raise unsupported(path, "it is JPEG 2000 of less than 64 pixels a side", "convert it to PNG or TIFF first")
     guard(path, width, height, width * height / 1e6, limits.megapixels)
     notes = list[str]()
-    boxes = [(name, data[at:end]) for name, at, end in _boxes(data, 0, len(data))]
+    boxes = [(name, data[at:end]) for name, at, end in headers.boxes(data, 0, len(data))]
     chunks = [box for box in boxes if box[0] not in _WRITTEN]
     for name, content in boxes:
         if name == b"jp2h":
-            inner = [(child, content[at:end]) for child, at, end in _boxes(content, 0, len(content))]
+            inner = [(child, content[at:end]) for child, at, end in headers.boxes(content, 0, len(content))]
             # Of colours, only a profile: another description may be of pixels that the decoder has converted.
             chunks += [(b"jp2h/" + child, box) for child, box in inner
                        if child == b"res " or (child == b"colr" and box[:1] in _PROFILES)]  # fmt: skip
@@ -111,9 +110,9 @@ def write(image: ImageFile) -> list[bytes]:
     kept = {name[5:]: data for name, data in encoding.chunks if name.startswith(b"jp2h/")}
     others = [_box(name, data) for name, data in encoding.chunks if not name.startswith(b"jp2h/")]
     pieces = []
-    for name, at, end in _boxes(encoded, 0, len(encoded)):
+    for name, at, end in headers.boxes(encoded, 0, len(encoded)):
         if name == b"jp2h":
-            children = [(child, encoded[start:stop]) for child, start, stop in _boxes(encoded, at, end)]
+            children = [(child, encoded[start:stop]) for child, start, stop in headers.boxes(encoded, at, end)]
             plain = [_box(child, kept.pop(child, content)) for child, content in children]
             pieces.append(_box(name, b"".join([*plain, *(_box(child, content) for child, content in kept.items())])))
         elif name == b"jp2c":  # what comes before it is there when a viewer has read only the start
@@ -123,28 +122,13 @@ def write(image: ImageFile) -> list[bytes]:
     return pieces
 
 
-def _boxes(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start, end) of the content of each box."""
-    while position + 8 <= end:
-        size, name = struct.unpack_from(">I4s", data, position)
-        start = position + 8
-        if size == 1 and position + 16 <= end:
-            (size,) = struct.unpack_from(">Q", data, start)
-            start += 8
-        stop = position + size if size else end
-        if stop < start or stop > end:
-            raise HeaderError("one of its boxes has an impossible length")
-        yield name, start, stop
-        position = stop
-
-
 def _box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", len(content) + 8, name) + content
 
 
 def _resolution(box: bytes) -> tuple[float, float] | None:
     """Pixels per millimetre, as captured or else for display."""
-    found = {name: box[at:end] for name, at, end in _boxes(box, 0, len(box))}
+    found = {name: box[at:end] for name, at, end in headers.boxes(box, 0, len(box))}
     content = found.get(b"resc") or found.get(b"resd") or b""
     if len(content) < 10:
         return None

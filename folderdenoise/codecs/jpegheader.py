@@ -34,9 +34,10 @@ _SAMPLING = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0",
 
 # Segments that are written anew: JFIF header (or its thumbnail), XMP, colour profile, Adobe's colours.
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ANEW = {
     0xE0: (b"JFIF\0", b"JFXX\0"),
-    0xE1: (b"http://ns.adobe.com/xap/1.0/\0",),
+    0xE1: (_XMP,),
     0xE2: (b"ICC_PROFILE\0",),
     0xEE: (b"Adobe",),
 }
@@ -66,6 +67,11 @@ class JpegHeader:
     identifiers: bytes = b""
     kept: list[tuple[int, bytes]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+
+    def drop(self, what: str) -> None:
+        """Note once that something was dropped."""
+        if what not in self.dropped:
+            self.dropped.append(what)
 
     @property
     def is_rgb(self) -> bool:
@@ -103,6 +109,7 @@ def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def jpeg(file: BinaryIO) -> JpegHeader:
     """Read the header of a JPEG file. Raises HeaderError."""
     header = JpegHeader()
+    has_xmp = False
     tables: dict[int, np.ndarray] = {}
     used: list[int] = []
     for marker, payload in jpeg_segments(file):
@@ -121,8 +128,11 @@ def jpeg(file: BinaryIO) -> JpegHeader:
         elif marker == 0xE2 and payload.startswith(multipicture.MARK):
             header.index, header.index_at = payload, file.tell() - len(payload)
         elif marker == 0xEB:  # JUMBF: signatures of the pixels as they were
-            if not header.dropped:
-                header.dropped.append("its content credentials (or other JUMBF data) no longer fit and were")
+            header.drop("its content credentials (or other JUMBF data) no longer fit and were")
+        elif marker == 0xE1 and payload.startswith(_XMP):
+            if has_xmp:
+                header.drop("a second XMP block was")
+            has_xmp = True
         elif (marker == 0xFE or 0xE0 <= marker <= 0xEF) and not payload.startswith(_ANEW.get(marker, ())):
             header.kept.append((marker, payload))
     if not header.components:

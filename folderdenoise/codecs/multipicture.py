@@ -36,22 +36,22 @@ class Contents(NamedTuple):
 
 def end_of_picture(file: BinaryIO) -> int | None:
     """Where the picture ends whose first scan begins at the place where ``file`` stands; None if it does not end."""
-    position = file.tell()
+    start = position = file.tell()
+    block = file.read(_BLOCK)
     while True:
-        block = file.read(_BLOCK)
-        found = _MARKER.search(block)
-        if found is None:
-            if len(block) < 2:
-                return None
-            position += len(block) - 1  # a marker may lie across the border
-            file.seek(position)
+        found = _MARKER.search(block, position - start)
+        end = found.end() if found else 0
+        if found and block[end - 1] == 0xD9:
+            return start + end
+        if found and end + 2 <= len(block):
+            position = start + end + max(2, int.from_bytes(block[end : end + 2], "big"))
             continue
-        position += found.end()
-        if block[found.start() + 1] == 0xD9:
-            return position
+        # A marker, or the length behind it, may lie across the border.
+        position = start + found.start() if found else max(position, start + len(block) - 1)
+        if position == start:
+            return None
         file.seek(position)
-        position += max(2, int.from_bytes(file.read(2), "big"))
-        file.seek(position)
+        start, block = position, file.read(_BLOCK)
 
 
 def contents(file: BinaryIO, index: bytes, index_at: int, end: int) -> Contents:

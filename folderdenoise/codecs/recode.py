@@ -1,7 +1,8 @@
 """TIFF pages that libvips cannot read or write as they are: the same pixels in other strips.
 
-Its wheels have no ZSTD and no LZMA, and it does not read tiles of separate colour planes. Compression is the outermost
-layer of a strip or tile (predictor, byte order and bit packing lie inside), so changing it changes no pixel.
+Its wheels have no ZSTD and no LZMA, it does not read tiles of separate colour planes, and of some kinds of samples it
+takes another value than they have for full alpha. Compression is the outermost layer of a strip or tile (predictor,
+byte order and bit packing lie inside), so changing it changes no pixel.
 """
 
 from __future__ import annotations
@@ -26,11 +27,20 @@ NUMBERS = {name: number for number, name in RECODED.items()}
 _STORAGE = (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347,
             530, 531, 532, 700, 34675)  # fmt: skip
 _SHORT = 3
+_UNASSOCIATED = 2  # of ExtraSamples: alpha that the colours are not multiplied by
 
 
 def needed(kind: PageKind) -> bool:
     """Whether libvips reads the page only through :func:`readable`."""
-    return kind.compression in RECODED or kind.is_half or (kind.planar and kind.tile is not None)
+    return kind.compression in RECODED or kind.is_half or (kind.planar and kind.tile is not None) or multiplied(kind)
+
+
+def multiplied(kind: PageKind) -> bool:
+    """Whether the files of :func:`readable` hold colours that are multiplied by alpha, and libvips does not know."""
+    # For full alpha it takes 255 in all print colours and in gray floats.
+    misread = kind.bits[0] > 8 if kind.colours == 4 else kind.sample_formats[0] == 3 and kind.colours == 1
+    in_planes = kind.planar and kind.tile is not None  # each of which is read as gray
+    return kind.premultiplied and kind.channels > (kind.colours or 0) and (misread or in_planes)
 
 
 def readable(reader: Reader, directory: Directory, kind: PageKind) -> list[bytes]:
@@ -41,6 +51,8 @@ def readable(reader: Reader, directory: Directory, kind: PageKind) -> list[bytes
     fields = {tag: field for tag, field in directory.items() if tag in _STORAGE}
     if kind.is_half:
         fields.pop(339)  # two bytes each, as integers have
+    if multiplied(kind):
+        fields[338] = _short(_UNASSOCIATED)
     chunks = reader.chunks(fields)
     if kind.compression in RECODED:
         most = _most_bytes(kind, fields)

@@ -6,6 +6,7 @@ tags to carry from the old file to the new. ``tiffwriter`` writes them.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import struct
@@ -37,6 +38,9 @@ _OWN_TAGS = frozenset(
      700, 33723, 34675, 37724, *_POINTERS]
 )  # fmt: skip
 RESOLUTION_TAGS = (282, 283, 296)
+# Tags that hold places in the file as plain numbers: MetaMorph's, Olympus SIS', Zeiss LSM's. Copied, they would lead a
+# reader to whatever stands there in the new file: a pixel size out of nowhere.
+_PLACES = frozenset([33560, *range(33628, 33632), 34412])
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,17 @@ Directory = Mapping[int, Field]
 
 
 class Reader:
-    """The directories of a TIFF file or EXIF block. ``order`` is "<" or ">", ``big`` is True for BigTIFF."""
+    """The directories of a TIFF file or EXIF block. ``order`` is "<" or ">", ``big`` is True for BigTIFF.
 
-    def __init__(self, file: BinaryIO) -> None:
+    ``lenient`` leaves out entries, and directories inside a directory, that lie outside the file, which else are a
+    HeaderError: EXIF blocks that a program has moved often have one such, and the others are as good as before.
+    """
+
+    def __init__(self, file: BinaryIO, *, lenient: bool = False) -> None:
         self._file = file
+        self._left_out: tuple[type[HeaderError], ...] = (HeaderError,) if lenient else ()
         start = file.read(8)
+        self._size = file.seek(0, io.SEEK_END)
         if len(start) < 8 or start[:2] not in (b"II", b"MM"):
             raise HeaderError("it does not begin as a TIFF file does")
         self.order = "<" if start[:2] == b"II" else ">"
@@ -79,7 +89,6 @@ class Reader:
             raise HeaderError("it does not begin as a TIFF file does")
         self.big = version == 43
         self._first = self._unpack(8, "Q")[0] if self.big else struct.unpack(self.order + "I", start[4:8])[0]
-        self.loops = False
 
     def chunks(self, directory: Directory) -> list[bytes]:
         """The strips or tiles of a page, as stored. Raises HeaderError where they lie outside the file."""
@@ -94,20 +103,19 @@ class Reader:
         return struct.unpack(self.order + codes, data)
 
     def _read(self, offset: int, size: int) -> bytes:
-        try:
-            self._file.seek(offset)
-            data = self._file.read(size)
-        except (OSError, OverflowError, ValueError) as error:
-            raise HeaderError("a part of its header lies outside the file") from error
+        if offset + size > self._size:  # told without a read: a directory may have 65,535 such entries
+            raise HeaderError("a part of its header lies outside the file")
+        self._file.seek(offset)
+        data = self._file.read(size)
         if len(data) < size:
             raise HeaderError("it ends before its header does")
         return data
 
-    def directories(self, most: int = 10_000) -> Iterator[Directory]:
+    def directories(self) -> Iterator[Directory]:
         """Each directory of the main chain, pages and all. Raises HeaderError on loops and cut-off files."""
         offset, seen = self._first, set[int]()
         while offset:
-            if offset in seen or len(seen) >= most:
+            if offset in seen:
                 raise HeaderError("its list of pages runs in a circle")
             seen.add(offset)
             directory, offset = self.directory(offset)
@@ -123,10 +131,14 @@ class Reader:
         size = struct.calcsize("<" + item)
         block = self._read(position, count * size)
         fields: dict[int, Field] = {}
+        seen, left = set[int](), self._size  # values that lie over each other would take any memory
         for i in range(count):
             tag, kind, number, inline = struct.unpack_from(self.order + item, block, i * size)
-            if kind in SIZES and tag not in fields:  # of a repeated tag, libtiff takes the first as well
-                self._add(fields, tag, kind, number, inline, depth)
+            if kind in SIZES and tag not in seen:  # of a repeated tag, libtiff takes the first as well
+                seen.add(tag)
+                with contextlib.suppress(*self._left_out):
+                    fields[tag] = self._field(tag, kind, number, inline, depth, left)
+                    left -= len(fields[tag].data)
         position += count * size
         try:
             (following,) = self._unpack(position, tail)
@@ -134,9 +146,9 @@ class Reader:
             following = 0  # some writers leave the last pointer out
         return fields, following
 
-    def _add(self, fields: dict[int, Field], tag: int, kind: int, count: int, inline: bytes, depth: int) -> None:
+    def _field(self, tag: int, kind: int, count: int, inline: bytes, depth: int, most: int) -> Field:
         size = count * SIZES[kind]
-        if size > _MOST_BYTES:
+        if size > min(most, _MOST_BYTES):
             raise HeaderError("a part of its header claims an impossible length")
         if size > len(inline):
             data = self._read(struct.unpack(self.order + ("Q" if self.big else "I"), inline)[0], size)
@@ -149,7 +161,7 @@ class Reader:
         if tag in _POINTERS and depth < 2:
             values = Field(kind, data).integers
             pointed = self.directory(values[0], depth + 1)[0] if values and values[0] else {}
-        fields[tag] = Field(kind, data, pointed)
+        return Field(kind, data, pointed)
 
 
 def places(directory: Directory) -> list[tuple[int, int]]:
@@ -174,23 +186,28 @@ def carried(directory: Directory) -> dict[int, Field]:
     return {
         tag: field
         for tag, field in directory.items()
-        if field.directory or not (tag in _OWN_TAGS or tag in RESOLUTION_TAGS or field.kind in (13, 18))
+        if field.directory or not (tag in _OWN_TAGS or tag in RESOLUTION_TAGS or _points(tag, field))
     }
 
 
 def pointing(directory: Directory) -> list[int]:
-    """The tags of unknown meaning that hold places in the file: what stands there is not carried over."""
+    """The tags of programs that hold places in the file: what stands there is not carried over."""
     return [
         tag
         for tag, field in directory.items()
-        if field.kind in (13, 18) and field.directory is None and tag not in _OWN_TAGS
+        if _points(tag, field) and field.directory is None and tag not in _OWN_TAGS
     ]
 
 
+def _points(tag: int, field: Field) -> bool:
+    return field.kind in (13, 18) or tag in _PLACES
+
+
 def exif_fields(block: bytes) -> Directory:
-    """The fields of the first directory of an EXIF block; none where it is damaged."""
+    """The fields of the first directory of an EXIF block, without those that lie outside it; none where the directory
+    itself is damaged."""
     try:
-        return next(Reader(io.BytesIO(block)).directories(), {})
+        return next(Reader(io.BytesIO(block), lenient=True).directories(), {})
     except HeaderError:
         return {}
 
@@ -200,7 +217,7 @@ def without_thumbnail(block: bytes) -> bytes:
     notes (which hold offsets of their own) stay readable; the thumbnail's bytes go where they end the
     block."""
     try:
-        reader = Reader(io.BytesIO(block))
+        reader = Reader(io.BytesIO(block), lenient=True)
         start = struct.unpack_from(reader.order + "I", block, 4)[0]
         count = struct.unpack_from(reader.order + "H", block, start)[0]
         link = start + 2 + 12 * count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from folderdenoise.codecs import (
     recode,
     scale,
     tiff,
+    tiffalpha,
+    tiffimagej,
     tiffpage,
     tiffwriter,
     vips,
@@ -27,15 +30,19 @@ from folderdenoise.codecs.picture import Encoding, ImageFile, Limits, Metadata, 
 
 _RGB_FROM = 90  # the JPEG quality from which on libvips does not subsample chroma in a TIFF
 _PREDICTORS = {1: "none", 2: "horizontal", 3: "float"}
+_MOST_PAGES = 10_000  # all their pixels are decoded before the first is denoised
 _FAX = 4  # the number of CCITT group 4
 _CLASSIC_LIMIT = 2**32 - 2**26  # bytes that a classic TIFF can address, less room for its directories
 
 
 def read(path: Path, limits: Limits) -> ImageFile:
-    """TIFF and BigTIFF: integers of 1 to 16 bits, 32-bit float, gray, RGB, CMYK and palette, any number of pages."""
+    """TIFF and BigTIFF: integers of 1 to 16 bits, 32-bit float, gray, RGB, CMYK and palette, up to 10,000 pages."""
     with path.open("rb") as file:
         reader = tiff.Reader(file)
-        directories = list(reader.directories())
+        directories = list(itertools.islice(reader.directories(), _MOST_PAGES + 1))
+        if len(directories) > _MOST_PAGES:
+            what = f"it has more than {_MOST_PAGES:,} pages (smaller copies included)"
+            raise vips.unsupported(path, what, "split it into several files first")
         notes, total = list[str](), 0.0
         kinds = [tiffpage.PageKind.of(directory) for directory in directories]
         _refuse_hidden(path, reader, directories, kinds)
@@ -54,10 +61,16 @@ def read(path: Path, limits: Limits) -> ImageFile:
                 raise vips.unsupported(path, f"{number} is {problem[0]}", problem[1])
             total += kinds[i].width * kinds[i].height / 1e6
         vips.guard(path, kinds[full[0]].width, kinds[full[0]].height, total, limits.megapixels, len(full))
-        pages = [_page(path, reader, directories[i], kinds[i], limits, i) for i in full]
+        pages = [_page(path, reader, directories[i], kinds[i], limits, i, notes) for i in full]
         encodings = [_encoding(reader, directories[i], kinds[i], notes) for i in full if not kinds[i].bilevel]
-    if any(replace(encoding, bit_depth=encodings[0].bit_depth) != encodings[0] for encoding in encodings):
+    if any(
+        replace(encoding, bit_depth=encodings[0].bit_depth, premultiplied=encodings[0].premultiplied) != encodings[0]
+        for encoding in encodings
+    ):
         notes.append("all pages are stored with the compression of the first")
+    named = [kinds[i] for i in full if not (kinds[i].bilevel or kinds[i].unnamed_channel)]
+    if any(kind.premultiplied != encodings[0].premultiplied for kind in named):
+        notes.append(tiffalpha.MIXED_NOTE)
     for i in full:
         notes += [note for note in kinds[i].notes() if note not in notes]
         if numbers := tiff.pointing(directories[i]):
@@ -76,11 +89,17 @@ def read(path: Path, limits: Limits) -> ImageFile:
 
 
 def _page(
-    path: Path, reader: tiff.Reader, directory: tiff.Directory, kind: tiffpage.PageKind, limits: Limits, index: int
+    path: Path,
+    reader: tiff.Reader,
+    directory: tiff.Directory,
+    kind: tiffpage.PageKind,
+    limits: Limits,
+    index: int,
+    notes: list[str],
 ) -> Picture:
     resolution, unit = tiffpage.resolution(directory)
     metadata = Metadata(
-        exif=tiffwriter.exif_block(_carried(directory)),
+        exif=tiffwriter.exif_block(_carried(directory, notes)),
         iptc=tiffpage.iptc(directory),
         orientation=kind.orientation,
         resolution=resolution,
@@ -98,6 +117,8 @@ def _page(
         image = planes[0] if len(planes) == 1 else planes[0].bandjoin(planes[1:]).copy(interpretation=meaning)
         if (image.width, image.height) != (kind.width, kind.height):
             raise headers.HeaderError("its header contradicts itself")
+        if recode.multiplied(kind):
+            image = vips.unpremultiplied(image)
         page = vips.picture(path, image, metadata, limits.scratch)
     except vips.Error as error:
         raise vips.damaged(path, vips.reason(error)) from error
@@ -136,8 +157,10 @@ def _refuse_hidden(
                     raise vips.unsupported(path, what, "save that picture as a TIFF of its own first")
 
 
-def _carried(directory: tiff.Directory) -> dict[int, tiff.Field]:
+def _carried(directory: tiff.Directory, notes: list[str]) -> dict[int, tiff.Field]:
     fields = tiff.carried(directory)
+    if not tiffimagej.turn(fields):
+        notes.append(tiffimagej.LOST_NOTE)
     if block := fields.get(tiff.PHOTOSHOP):
         fields[tiff.PHOTOSHOP] = replace(block, data=photoshop.without_thumbnail(block.data))
     return fields
@@ -178,14 +201,14 @@ def write(image: ImageFile, path: Path) -> None:
     name = image.encoding.compression or "none"
     pages = list(image.pages)
     if name not in recode.NUMBERS:
-        vips.encode(pages[0], "tiffsave", _options(pages[0], image.encoding, big), target=path)
+        _encode(pages[0], image.encoding, big, path)
     with path.open("r+b" if name not in recode.NUMBERS else "w+b") as file:
         assembler = tiffwriter.Assembler(file, big=big)
         if name not in recode.NUMBERS:
-            assembler.finish_first(_tags(pages.pop(0)))
+            assembler.finish_first(_tags(pages.pop(0), image.encoding))
         for page in pages:
-            encoded = io.BytesIO(vips.encode(page, "tiffsave", _options(page, image.encoding, big)))
-            tags = _tags(page)
+            encoded = io.BytesIO(_encode(page, image.encoding, big))
+            tags = _tags(page, image.encoding)
             if name in recode.NUMBERS and not page.bilevel:
                 tags |= recode.compression_field(name)
                 assembler.append(encoded, tags, functools.partial(recode.recompress, name))
@@ -193,7 +216,12 @@ def write(image: ImageFile, path: Path) -> None:
                 assembler.append(encoded, tags)
 
 
-def _tags(page: Picture) -> dict[int, tiff.Field]:
+def _encode(page: Picture, encoding: Encoding, big: bool, target: Path | None = None) -> bytes:
+    premultiplied = tiffalpha.is_premultiplied(page, encoding)
+    return vips.encode(page, "tiffsave", _options(page, encoding, big), target=target, premultiplied=premultiplied)
+
+
+def _tags(page: Picture, encoding: Encoding) -> dict[int, tiff.Field]:
     metadata = page.metadata
     tags = tiff.carried(tiff.exif_fields(metadata.exif)) if metadata.exif else {}
     tags[274] = tiff.Field(3, struct.pack("<H", metadata.orientation))
@@ -203,13 +231,13 @@ def _tags(page: Picture) -> dict[int, tiff.Field]:
         tags[339] = tiff.Field(3, struct.pack("<H", 3) * page.pixels.shape[2])
     if page.white_is_zero:
         tags[262] = tiff.Field(3, struct.pack("<H", 0))
-    if page.unnamed_channel:
-        tags[338] = tiff.Field(3, struct.pack("<H", 0))
+    if page.unnamed_channel or tiffalpha.is_premultiplied(page, encoding):
+        tags[338] = tiff.Field(3, struct.pack("<H", 0 if page.unnamed_channel else 1))
     return {**tags, **tiffpage.resolution_fields(metadata.resolution, metadata.resolution_unit)}
 
 
 def _options(page: Picture, encoding: Encoding, big: bool) -> dict[str, object]:
-    if page.bilevel and page.pixels.shape[2] == 1:
+    if page.bilevel and page.pixels.shape[2] == 1 and page.alpha is None:
         return {"compression": "ccittfax4", "bitdepth": 1, "bigtiff": big}
     name = encoding.compression or "none"
     compression = "deflate" if name in recode.NUMBERS else name
@@ -226,6 +254,4 @@ def _options(page: Picture, encoding: Encoding, big: bool) -> dict[str, object]:
             options = {"compression": "deflate", "bigtiff": big}
     if encoding.tile:
         options |= {"tile": True, "tile_width": encoding.tile[0], "tile_height": encoding.tile[1]}
-    if encoding.premultiplied and page.alpha is not None:
-        options["premultiply"] = True
     return options

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
-from folderdenoise.codecs.tiff import Directory, Field, places, swapped
+from folderdenoise.codecs.tiff import WORDS, Directory, Field, places, swapped
 
 _RGB_FIRST = "convert it to 8- or 16-bit RGB or grayscale first"
 COMPRESSIONS = {
@@ -26,6 +26,7 @@ OVERVIEWS_NOTE = "smaller copies of the picture (overviews, thumbnails) were dro
 BILEVEL_NOTE = "bilevel (black and white only), where there is no noise to remove: copied as it is"
 BILEVEL_PAGES_NOTE = "its bilevel pages (black and white only), where there is no noise to remove, stay as they are"
 _LONGEST = 2**32 - 1  # number in a fraction
+_NO_NUMBERS = (2, 7, 129)  # field types: text, and bytes of no known meaning
 _LONGEST_DESCRIPTION = 1 << 16  # bytes that are looked through
 _SAMPLES = {(1, 2), (1, 4), (1, 8), (1, 16), (2, 8), (2, 16), (3, 16), (3, 32), (4, 8), (4, 16)}
 """Kinds of samples (TIFF's SampleFormat, bits) that can be denoised."""
@@ -117,8 +118,9 @@ class PageKind:
 
     @property
     def white_is_zero(self) -> bool:
-        """Gray with 0 for white, to be stored so again."""
-        return self.photometric == 0 and not self.bilevel and not self.premultiplied
+        """Gray with 0 for white, to be stored so again. Integers that are multiplied by alpha are not: they are turned
+        round before they are divided, as libvips reads them."""
+        return self.photometric == 0 and not self.bilevel and (self.sample_formats[0] == 3 or not self.premultiplied)
 
     @property
     def unnamed_channel(self) -> bool:
@@ -189,7 +191,7 @@ class PageKind:
             notes.append("its YCbCr colours were stored as RGB")
         if self.compression == 7 and not self.keeps_jpeg:
             notes.append("its JPEG compression, which would lose its extra channel, was replaced by Deflate")
-        if self.photometric == 0 and self.premultiplied:
+        if self.photometric == 0 and self.premultiplied and not self.white_is_zero:
             notes.append("its gray values, of which 0 is white, were stored with 0 for black")
         if self.planar:
             notes.append("its separate colour planes were stored interleaved")
@@ -255,13 +257,18 @@ def resolution_fields(resolution: tuple[float, float] | None, unit: str | None) 
 
 def resolution(directory: Directory) -> tuple[tuple[float, float] | None, str | None]:
     """(x, y) in pixels per millimetre and the unit ("in", "cm"), or the plain ratio and None; None where not
-    given."""
-    if 282 not in directory or 283 not in directory:
-        return None, None
-    pairs = [directory[tag].integers for tag in (282, 283)]
-    if any(len(pair) < 2 or pair[1] == 0 or pair[0] <= 0 for pair in pairs):
+    given. One that is given for a single direction holds for both."""
+    given = [_number(directory[tag]) for tag in (282, 283) if tag in directory]
+    if not given or not all(math.isfinite(value) and value > 0 for value in given):
         return None, None
     code = directory[296].integers[0] if 296 in directory and directory[296].integers else 2
     unit, scale = {2: ("in", 25.4), 3: ("cm", 10.0)}.get(code, (None, 1.0))
-    x, y = (pair[0] / pair[1] / scale for pair in pairs)
-    return (x, y), unit
+    return (given[0] / scale, given[-1] / scale), unit
+
+
+def _number(field: Field) -> float:
+    """The first number of a field of any type, where TIFF asks for a fraction; NaN where there is none."""
+    values = field.values if field.kind not in _NO_NUMBERS else ()
+    if field.kind in WORDS:
+        return values[0] / values[1] if len(values) > 1 and values[1] else math.nan
+    return values[0] if values else math.nan

@@ -31,6 +31,7 @@ Error: type[Exception] = pyvips.Error
 _DTYPES = {"uchar": np.uint8, "char": np.int8, "ushort": np.uint16, "short": np.int16, "float": np.float32}
 _FORMATS = {np.dtype(kind).name: name for name, kind in _DTYPES.items()}
 _BLOBS = {"icc": "icc-profile-data", "xmp": "xmp-data", "iptc": "iptc-data"}
+_FULL_ALPHA = {"uchar": 255, "ushort": 65535, "float": 1}
 _KEEP = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP | pyvips.ForeignKeep.IPTC | pyvips.ForeignKeep.OTHER
 
 
@@ -141,12 +142,14 @@ def encode(
     *,
     target: Path | None = None,
     exif: bytes | None = None,
+    premultiplied: bool = False,
 ) -> bytes:
     """Encode one picture by libvips' ``saver`` ("jpegsave", ...); into the file ``target`` where given.
 
-    ``exif`` goes through libvips, which rewrites it. Raises pyvips.Error.
+    ``exif`` goes through libvips, which rewrites it. ``premultiplied``: with colours multiplied by alpha. Raises
+    pyvips.Error.
     """
-    vips = lazy(image)
+    vips = lazy(image, premultiplied=premultiplied)
     x, y = image.metadata.resolution or (1.0, 1.0)
     vips = vips.copy(xres=x, yres=y)
     _let_go_on_the_way(vips, image)
@@ -183,7 +186,7 @@ def _set_blobs(vips: Any, metadata: Metadata, exif: bytes | None) -> None:
         vips.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
 
 
-def lazy(image: Picture) -> Any:
+def lazy(image: Picture, *, premultiplied: bool = False) -> Any:
     """The pixels with alpha as a libvips image of what the file is to hold, not copied but for 16-bit floats."""
     pixels, alpha, kept = image.pixels, image.alpha, image.scale
     if kept is not None and kept.dtype == "float16":
@@ -199,8 +202,19 @@ def lazy(image: Picture) -> Any:
         vips = vips.invert()
     if alpha is not None:
         vips = vips.bandjoin(_array(alpha))
+        vips = _whole(vips.premultiply(max_alpha=_FULL_ALPHA[vips.format]), vips.format) if premultiplied else vips
     meaning = {1: "b-w", 3: "srgb"} if pixels.dtype != np.uint16 else {1: "grey16", 3: "rgb16"}
     return vips.copy(interpretation=(meaning | {4: "cmyk"})[image.pixels.shape[2]])
+
+
+def unpremultiplied(image: Any) -> Any:
+    """A lazy image, the last band of which is the alpha that its colours are multiplied by, with plain colours."""
+    # The value of full alpha is said here: libvips goes by what it calls the colours, and takes 255 for most floats.
+    return _whole(image.unpremultiply(max_alpha=_FULL_ALPHA[image.format]), image.format)
+
+
+def _whole(image: Any, kind: str) -> Any:
+    return (image if kind == "float" else image.rint()).cast(kind)
 
 
 def _array(values: Array) -> Any:
