@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import matplotlib
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 
 from train import findings, statistics, studies, study_report, units

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import keras
 

@@ -23,7 +23,7 @@ from . import models, pictures
 ROOT = Path(__file__).parent.parent
 needs_tensorflow = pytest.mark.skipif(
     "not __import__('importlib.util').util.find_spec('tensorflow')",
-    reason="training needs the extra 'train': pip install folderdenoise[train]",
+    reason="training needs the extra 'train': pip install '.[train]'",
 )
 
 
@@ -55,7 +55,7 @@ def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A folder in which ``gray-mse`` was trained for an epoch, by the real program."""
-    pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+    pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "data").mkdir()
     np.savez(folder / "data" / "fashion_mnist.npz", x_train=digits(6000), x_test=digits(10))

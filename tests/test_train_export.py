@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import keras
 

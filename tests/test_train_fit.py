@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import keras
 

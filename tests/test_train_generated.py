@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="fonts come with the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("matplotlib", reason="fonts come with the extra 'train': pip install '.[train]'")
 
 from train import generated
 from train.crops import CropSource, Pool

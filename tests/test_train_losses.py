@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import keras
 

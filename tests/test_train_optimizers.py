@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install folderdenoise[train]")
+pytest.importorskip("tensorflow", reason="training needs the extra 'train': pip install '.[train]'")
 
 import keras
 from keras import layers
