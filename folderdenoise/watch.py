@@ -82,9 +82,9 @@ def _failed(selection: Selection) -> Failed:
 
 
 def _check(order: Order, habits: Habits) -> None:
-    folder.check_places(order.source, order.out, order.reference)
-    if not order.source.is_dir():
+    if order.source.is_file():
         raise UsageError(f"{order.source}: is a file. Name the folder to watch, or use 'folderdenoise run'.")
+    folder.check_places(order.source, order.out, order.reference)
     for option, place in (("--move-done", habits.move_done), ("--move-failed", habits.move_failed)):
         if place is None:
             continue
