@@ -53,7 +53,7 @@ class Resume:
         if reason is None and (owner := self.owner(task)):
             raise ResultTakenError(
                 f"{task.output}: is the result of {owner}, and {task.source} would replace it. Rename one of the two, "
-                "or choose another --out; or replace such results with --overwrite."
+                "remove that result, choose another --out, or replace such results with --overwrite."
             )
         return reason
 
