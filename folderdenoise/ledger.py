@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .errors import OutputError
-from .publish import published, sync_folder, unwritable
+from .publish import is_at, published, sync_folder, unwritable
 from .table import COLUMNS, Record, Row, encode, groups, is_header, key_of, to_cell, whole_rows
 
 # The table is written anew when more than one row in so many is out of date: at once while it is small, and rarely
@@ -188,9 +188,8 @@ class Ledger:
 
     def _check_place(self) -> None:
         """Rows written to a table that was removed or replaced would be lost without a sound."""
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
-                return
+        if is_at(self._descriptor, self._path):
+            return
         if self._path.parent.is_dir():
             raise OutputError(f"{self._path}: was removed or replaced during the run. Bring it back and run again.")
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .errors import OutputBusyError
-from .publish import unwritable
+from .publish import is_at, unwritable
 
 LOCK_NAME = ".folderdenoise-lock"
 
@@ -51,7 +51,9 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         # The folder may have been replaced meanwhile, and another run hold the lock in the new one.
-        is_ours = _is_at(descriptor, path)
+        is_ours = False
+        with contextlib.suppress(OSError):
+            is_ours = is_at(descriptor, path)
         # Removed while locked, so that nobody can lock the file in between; Windows removes no open file.
         if sys.platform == "win32":
             os.close(descriptor)
@@ -71,13 +73,11 @@ def _acquire(path: Path) -> int:
         try:
             _try_lock(descriptor)
             # The holder may have removed the file between our opening and our locking it.
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
+            if is_at(descriptor, path):
                 return descriptor
         except (BlockingIOError, PermissionError):
             os.close(descriptor)
             raise _busy(path) from None
-        except FileNotFoundError:
-            pass
         except OSError as error:
             os.close(descriptor)
             raise unwritable(path, error, path.parent) from error
@@ -106,12 +106,6 @@ def _busy(path: Path) -> OutputBusyError:
         f"{path.parent}: another folderdenoise is writing into this folder: {_holder(path)}. "
         "Wait until it is done, stop it, or choose another --out."
     )
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    return False
 
 
 def _holder(path: Path) -> str:

@@ -185,6 +185,13 @@ def remove_leftovers(out: Path) -> list[Path]:
     return others
 
 
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at ``path``; False where there is none by now. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename durable. Windows has no such call for folders, and needs none."""
     if os.name == "nt":

@@ -117,7 +117,7 @@ class Resume:
         They meet where one of them is stored in another format. A file that this run would store under another name
         is none: that name will be free.
         """
-        if self.overwrite or not self.has_result(task):
+        if self.overwrite:
             return None
         key, name = key_of(task.relative), output_name(task.relative, _suffix(self.settings))
         folder = to_cell(self.folder(task), "source_folder")
@@ -128,7 +128,8 @@ class Resume:
                 continue
             is_moved = output_name(from_cell(owner), _suffix(self.settings)) != name
             if not is_moved or (self.records or {})[owner].source_folder not in ("", folder):
-                return from_cell(owner)
+                # Asked last: the table is at hand, and most files have no rival in it.
+                return from_cell(owner) if self.has_result(task) else None
         return None
 
     @functools.cached_property

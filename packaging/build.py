@@ -51,7 +51,7 @@ def refuse_incomplete() -> None:
     """End the build where a library is missing that goes in from this system: PyInstaller would leave it out."""
     from folderdenoise.desktop.app import missing_library
 
-    if sys.platform.startswith("linux") and (library := missing_library()):
+    if library := missing_library():
         sys.exit(f"The window of the program would not open: {library}. README.md beside this says what to install.")
 
 

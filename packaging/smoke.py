@@ -165,11 +165,9 @@ def check_results(scans: Path, out: Path) -> str:
 
 def why_no_screen() -> str:
     """Why this machine cannot show a window; empty if it can."""
-    if not sys.platform.startswith("linux"):
-        return ""
     from folderdenoise.desktop.app import missing_library
 
-    if not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and shutil.which("Xvfb") is None:
         return "there is neither a display nor Xvfb"
     return missing_library() or ""
 

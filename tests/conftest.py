@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from folderdenoise.desktop.window import Window
+    from folderdenoise.order import Order
 
     from .windows import Opener
 
@@ -82,3 +83,20 @@ def opener(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def window(opener: Opener) -> Window:
     return opener()
+
+
+@pytest.fixture
+def order(tmp_path: Path, zoo_dir: Path) -> Order:
+    """Three good images, one of them gray, and one bad, all done once."""
+    from folderdenoise.order import Order
+
+    from .running import again
+
+    pictures.save(tmp_path / "in" / "a.png", pictures.noisy(pictures.scene(), 20))
+    pictures.save(tmp_path / "in" / "b.png", pictures.noisy(pictures.scene(seed=2), 20))
+    pictures.save(tmp_path / "in" / "gray.png", pictures.noisy(pictures.scene(channels=1), 20))
+    (tmp_path / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    order = Order(tmp_path / "in", tmp_path / "out", precision="f32")
+    assert again(order).files == {"a.png": "done", "b.png": "done", "gray.png": "done", "bad.png": "failed"}
+    (tmp_path / "in" / "bad.png").unlink()
+    return order

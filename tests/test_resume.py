@@ -2,82 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import shutil
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from folderdenoise import job, lock
-from folderdenoise.batch import Outcome, Report
-from folderdenoise.errors import OutputBusyError, UsageError
-from folderdenoise.folder import Plan, Selection
+from folderdenoise import job
+from folderdenoise.errors import UsageError
+from folderdenoise.folder import Selection
 from folderdenoise.ledger import read_records
 from folderdenoise.order import Order
 from folderdenoise.table import COLUMNS, read
 
 from . import models, pictures
-
-
-class Heard:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, str] = {}
-        self.reasons: dict[str, str] = {}
-        self.summary = ""
-
-    def started(self, plan: Plan) -> None:
-        self.reasons = {skipped.path.name: skipped.reason for skipped in plan.skipped}
-
-    def skipped(self, path: Path, reason: str) -> None:
-        self.reasons[path.name] = reason
-
-    def noted(self, message: str) -> None:
-        pass
-
-    def warned(self, message: str) -> None:
-        pass
-
-    def finished_file(self, outcome: Outcome) -> None:
-        self.files[outcome.task.relative] = outcome.status
-
-    def finished(self, report: Report, interrupted: bool) -> None:
-        self.summary = str(report)
-
-
-@pytest.fixture
-def order(tmp_path: Path, zoo_dir: Path) -> Order:
-    """Three good images, one of them gray, and one bad, all done once."""
-    pictures.save(tmp_path / "in" / "a.png", pictures.noisy(pictures.scene(), 20))
-    pictures.save(tmp_path / "in" / "b.png", pictures.noisy(pictures.scene(seed=2), 20))
-    pictures.save(tmp_path / "in" / "gray.png", pictures.noisy(pictures.scene(channels=1), 20))
-    (tmp_path / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    order = Order(tmp_path / "in", tmp_path / "out", precision="f32")
-    assert _again(order).files == {"a.png": "done", "b.png": "done", "gray.png": "done", "bad.png": "failed"}
-    (tmp_path / "in" / "bad.png").unlink()
-    return order
-
-
-def _again(order: Order, selection: Selection | None = None) -> Heard:
-    heard = Heard()
-    job.run(order, selection or Selection(), heard)
-    files = [(row["file"], row["page"]) for row in read(order.out / "metrics.csv")]
-    assert len(files) == len(set(files)), "one row per page"
-    assert not [path for path in order.out.rglob(".*")], "nothing temporary stays"
-    return heard
+from .running import Heard, again
 
 
 def test_print_colours_are_not_done_twice(order: Order) -> None:
     image = pictures.scene(channels=3)
     Image.fromarray(image).convert("CMYK").save(order.source / "print.tif")
-    assert _again(order).files == {"print.tif": "done"}
-    assert _again(order).files == {}
+    assert again(order).files == {"print.tif": "done"}
+    assert again(order).files == {}
 
 
 def test_a_folder_that_can_be_listed_again_has_no_failed_row_any_more(
@@ -94,22 +43,22 @@ def test_a_folder_that_can_be_listed_again_has_no_failed_row_any_more(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refuse)
-        assert _again(order).files == {"=box": "failed", "gone": "failed"}
+        assert again(order).files == {"=box": "failed", "gone": "failed"}
     shutil.rmtree(order.source / "gone")
-    assert _again(order).files == {"=box/c.png": "done"}
+    assert again(order).files == {"=box/c.png": "done"}
     assert {row["file"] for row in read(order.out / "metrics.csv") if row["status"] == "failed"} == {"bad.png", "gone"}
 
 
 def test_nothing_is_done_twice(order: Order) -> None:
-    heard = _again(order)
+    heard = again(order)
     assert heard.files == {}
     assert "already done" in heard.reasons["a.png"]
-    assert _again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
+    assert again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
 
 
 def test_a_missing_result_is_made_again(order: Order) -> None:
     (order.out / "a.png").unlink()
-    assert _again(order).files == {"a.png": "done"}
+    assert again(order).files == {"a.png": "done"}
 
 
 def test_a_changed_source_is_done_again_whatever_gives_it_away(order: Order) -> None:
@@ -119,21 +68,21 @@ def test_a_changed_source_is_done_again_whatever_gives_it_away(order: Order) -> 
     pictures.save(source, pictures.noisy(pictures.scene(), 25))
     os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert source.stat().st_size != before.st_size
-    assert _again(order).files == {"a.png": "done"}, "size"
+    assert again(order).files == {"a.png": "done"}, "size"
     source.write_bytes(data[:-12] + bytes([data[-12] ^ 1]) + data[-11:])
-    _again(order)
+    again(order)
     source.write_bytes(data)
-    assert _again(order).files == {"a.png": "done"}, "same size, another time and content"
+    assert again(order).files == {"a.png": "done"}, "same size, another time and content"
 
 
 def test_a_source_that_was_only_touched_is_read_once_and_not_done_again(
     order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(order.source / "a.png", ns=(1, 1))
-    assert _again(order).files == {}
+    assert again(order).files == {}
     assert {row["file"]: row["source_mtime_ns"] for row in read(order.out / "metrics.csv")}["a.png"] == "1"
     monkeypatch.setattr("folderdenoise.resume.sha256_of", lambda path: pytest.fail(f"{path} is hashed again"))
-    assert _again(order).files == {}
+    assert again(order).files == {}
 
 
 @pytest.mark.parametrize(
@@ -150,15 +99,15 @@ def test_settings_that_change_pixels_do_all_again_and_others_nothing(
     order: Order, change: dict[str, object], expected: set[str]
 ) -> None:
     changed = replace(order, **change)  # type: ignore[arg-type]
-    assert set(_again(changed).files) == expected
-    assert _again(changed).files == {}
+    assert set(again(changed).files) == expected
+    assert again(changed).files == {}
 
 
 def test_the_estimate_is_had_for_files_that_are_done_by_doing_them_again(order: Order) -> None:
     asking = replace(order, estimate=True)
-    assert _again(asking).files == {}
+    assert again(asking).files == {}
     assert {row["estimated_psnr_gain"] for row in read(order.out / "metrics.csv")} == {""}
-    _again(asking, Selection(overwrite=True))
+    again(asking, Selection(overwrite=True))
     done = [row for row in read(order.out / "metrics.csv") if row["status"] == "done"]
     assert all(0 <= float(row["estimated_psnr_gain"]) < 20 for row in done)
 
@@ -170,10 +119,10 @@ def test_a_table_from_before_the_evidence_is_continued(order: Order) -> None:
     before = rows[0].index("flat_noise_before")
     with table.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(row[:before] for row in rows)
-    assert _again(order).files == {}
+    assert again(order).files == {}
     assert table.read_text("utf-8").splitlines()[0] == ",".join(COLUMNS)
     pictures.save(order.source / "new.png", pictures.noisy(pictures.scene(128, 128), 20))
-    assert _again(order).files == {"new.png": "done"}
+    assert again(order).files == {"new.png": "done"}
     noise = {row["file"]: row["flat_noise_before"] for row in read(table)}
     assert float(noise.pop("new.png")) == pytest.approx(20, rel=0.2)
     assert set(noise.values()) == {""}
@@ -182,7 +131,7 @@ def test_a_table_from_before_the_evidence_is_continued(order: Order) -> None:
 
 def test_a_new_model_of_the_same_name_does_its_files_again(order: Order, zoo_dir: Path) -> None:
     models.write_identity(zoo_dir / "gray-leaky", channels=1)
-    assert _again(order).files == {"gray.png": "done"}
+    assert again(order).files == {"gray.png": "done"}
 
 
 def test_failed_files_are_tried_again_and_alone_if_asked(order: Order) -> None:
@@ -190,18 +139,18 @@ def test_failed_files_are_tried_again_and_alone_if_asked(order: Order) -> None:
     bad.write_bytes(b"still bad")
     (order.out / "a.png").unlink()
     pictures.save(order.source / "new.png", pictures.scene())
-    assert _again(order, Selection(retry_failed=True)).files == {"bad.png": "failed"}
+    assert again(order, Selection(retry_failed=True)).files == {"bad.png": "failed"}
     pictures.save(bad, pictures.scene())
-    assert _again(order, Selection(retry_failed=True)).files == {"bad.png": "done"}
-    assert _again(order, Selection(retry_failed=True)).files == {}
-    assert _again(order).files == {"a.png": "done", "new.png": "done"}
+    assert again(order, Selection(retry_failed=True)).files == {"bad.png": "done"}
+    assert again(order, Selection(retry_failed=True)).files == {}
+    assert again(order).files == {"a.png": "done", "new.png": "done"}
 
 
 def test_a_result_without_a_row_as_a_crash_leaves_it_is_made_again(order: Order) -> None:
     table = order.out / "metrics.csv"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(line for line in lines if not line.startswith("b.png,")))
-    assert _again(order).files == {"b.png": "done"}
+    assert again(order).files == {"b.png": "done"}
 
 
 def test_what_a_killed_run_left_is_removed_but_not_what_belongs_to_another(order: Order) -> None:
@@ -229,7 +178,7 @@ def test_files_that_are_no_results_of_ours_are_not_replaced(order: Order) -> Non
             job.run(order, Selection(), Heard())
         assert (order.out / "a.png").read_bytes() == b"mine"
         assert [path.name for path in order.out.iterdir()] == ["a.png"]
-    assert _again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
+    assert again(order, Selection(overwrite=True)).files == {"a.png": "done", "b.png": "done", "gray.png": "done"}
 
 
 class TestTwoInputsIntoOneFolder:
@@ -245,28 +194,28 @@ class TestTwoInputsIntoOneFolder:
     ) -> None:
         before = {path: path.read_bytes() for path in order.out.iterdir()}
         with pytest.raises(UsageError, match=r"a\.png: is the result of another a\.png.*--out.*--overwrite") as caught:
-            _again(other)
+            again(other)
         assert str(order.source) in str(caught.value)
         assert {path: path.read_bytes() for path in order.out.iterdir()} == before
-        assert _again(other, Selection(overwrite=True)).files == {"a.png": "done", "z.png": "done"}
+        assert again(other, Selection(overwrite=True)).files == {"a.png": "done", "z.png": "done"}
         with pytest.raises(UsageError, match="another"):
-            _again(order)
+            again(order)
 
     def test_one_file_alone_is_another_input(self, order: Order, other: Order) -> None:
         with pytest.raises(UsageError, match="another"):
-            _again(replace(other, source=other.source / "a.png"))
+            again(replace(other, source=other.source / "a.png"))
 
     def test_other_names_are_no_trouble_and_each_is_resumed(self, order: Order, other: Order) -> None:
-        assert _again(other, Selection(exclude=["a.png"])).files == {"z.png": "done"}
-        assert _again(order).files == {}
-        assert _again(other, Selection(exclude=["a.png"])).files == {}
+        assert again(other, Selection(exclude=["a.png"])).files == {"z.png": "done"}
+        assert again(order).files == {}
+        assert again(other, Selection(exclude=["a.png"])).files == {}
 
     def test_a_folder_that_was_moved_is_not_another(self, order: Order, tmp_path: Path) -> None:
         moved = replace(order, source=order.source.rename(tmp_path / "moved"))
-        assert _again(moved).files == {}
-        assert set(_again(replace(moved, strength=0.5)).files) == {"a.png", "b.png", "gray.png"}
+        assert again(moved).files == {}
+        assert set(again(replace(moved, strength=0.5)).files) == {"a.png", "b.png", "gray.png"}
         pictures.save(moved.source / "a.png", pictures.scene(seed=4))
-        assert _again(replace(moved, strength=0.5)).files == {"a.png": "done"}, "its rows know the new place"
+        assert again(replace(moved, strength=0.5)).files == {"a.png": "done"}, "its rows know the new place"
 
 
 @pytest.mark.usefixtures("zoo_dir")
@@ -296,104 +245,6 @@ class TestResultsOfOtherNames:
         heard = Heard()
         assert job.run(replace(first, format=None), Selection(), heard) == 0
         assert heard.files == {"a.png": "done", "a.tif": "done"}
-
-
-class TestTwoRunsIntoOneFolder:
-    @pytest.mark.parametrize("places", [("out", "out/box"), ("out/box", "out")])
-    def test_nor_into_a_folder_in_it_or_around_it(self, order: Order, tmp_path: Path, places: tuple[str, str]) -> None:
-        first, second = (replace(order, out=tmp_path / "results" / place) for place in places)
-        refused: list[str] = []
-
-        class Second(Heard):
-            def finished_file(self, outcome: Outcome) -> None:
-                with pytest.raises(OutputBusyError) as caught:
-                    job.run(second, Selection(), Heard())
-                refused.append(str(caught.value))
-
-        heard = Second()
-        job.run(first, Selection(), heard)
-        assert len(refused) == 3
-        assert all(f"{first.out}: another folderdenoise is writing" in words for words in refused)
-        assert job.run(second, Selection(), Heard()) == 0
-
-    @pytest.mark.skipif(os.name == "nt", reason="moves a folder that is in use")
-    def test_a_run_whose_folder_was_replaced_leaves_the_lock_of_the_next(self, tmp_path: Path) -> None:
-        out = tmp_path / "out"
-        out.mkdir()
-        first, second = lock.locked(out, "first"), lock.locked(out, "second")
-        with contextlib.ExitStack() as stack:
-            with first:
-                out.rename(tmp_path / "moved")
-                out.mkdir()
-                stack.enter_context(second)
-            with pytest.raises(OutputBusyError, match="second"), lock.locked(out, "third"):
-                pytest.fail("two have it")
-
-    def test_the_second_refuses_and_names_the_first(self, order: Order) -> None:
-        (order.out / "a.png").unlink()
-        refused: list[str] = []
-
-        class Second(Heard):
-            def finished_file(self, outcome: Outcome) -> None:
-                with pytest.raises(OutputBusyError) as caught:
-                    job.run(order, Selection(), Heard())
-                refused.append(str(caught.value))
-
-        job.run(order, Selection(), Second())
-        assert len(refused) == 1
-        assert f"process {os.getpid()}" in refused[0]
-        assert str(order.source) in refused[0]
-        assert str(order.out) in refused[0]
-        assert _again(order).files == {}
-
-    def test_a_lock_file_that_a_crash_left_is_in_nobodys_way(self, order: Order) -> None:
-        (order.out / ".folderdenoise-lock").write_text("'folderdenoise run x', process 1 on here, since ever")
-        (order.out / "a.png").unlink()
-        assert _again(order).files == {"a.png": "done"}
-
-    @pytest.mark.skipif(os.name == "nt", reason="removes a file that is open")
-    def test_a_lock_file_that_is_removed_before_it_is_locked_locks_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As when the run that had the folder ends just then."""
-        try_lock = lock._try_lock
-        tries: list[int] = []
-
-        def late(descriptor: int) -> None:
-            tries.append(descriptor)
-            if len(tries) == 1:
-                (tmp_path / lock.LOCK_NAME).unlink()
-            try_lock(descriptor)
-
-        monkeypatch.setattr(lock, "_try_lock", late)
-        first, second = lock.locked(tmp_path, "first"), lock.locked(tmp_path, "second")
-        with first, pytest.raises(OutputBusyError, match="first"), second:
-            pytest.fail("two have it")
-
-    def test_only_one_of_many_gets_in(self, order: Order) -> None:
-        inside = 0
-        most = 0
-        started = threading.Barrier(8)
-
-        def enter() -> None:
-            nonlocal inside, most
-            started.wait()
-            for _ in range(50):
-                try:
-                    with job.taken(order, "a test"):
-                        inside += 1
-                        most = max(most, inside)
-                        (order.out / "x").write_bytes(b"x")
-                        inside -= 1
-                except OutputBusyError:
-                    continue
-
-        threads = [threading.Thread(target=enter) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert most == 1
 
 
 def test_a_run_that_is_interrupted_before_its_first_file_does_not_say_that_there_was_nothing_to_do(

@@ -15,6 +15,8 @@ import keras
 from train.recipes import Cosine
 
 CHECKPOINT_SECONDS = 120.0
+_BATCHES_A_MEGAPIXEL = 100
+"""More than have been drawn for a megapixel: a batch of a U-Net has 65,536 pixels and more."""
 
 
 @dataclass
@@ -32,10 +34,14 @@ class Progress:
     earlier_seconds: float = 0.0
     earlier_megapixels: float = 0.0
     """What the weights that the run started from had cost, by their card."""
-    first_batch: int = 0
-    """Of the endless series of batches, the one that the run begins with."""
     limit_steps: int | None = None
     limit_seconds: float | None = None
+
+    @property
+    def first_batch(self) -> int:
+        """Of the endless series of batches, the one that the run begins with: one that the weights it started from have
+        not seen, which would come again otherwise, since batches are seeded by their number."""
+        return int(self.earlier_megapixels * _BATCHES_A_MEGAPIXEL)
 
     @property
     def share(self) -> float:

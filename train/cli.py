@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from folderdenoise.errors import FolderDenoiseError, UsageError
+
+if TYPE_CHECKING:
+    from train.workshop import Places
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -33,7 +38,14 @@ def main() -> None:
 
 
 def _data_options(command):  # type: ignore[no-untyped-def]
-    """The options that say where pixels come from, shared by ``fit`` and ``export``."""
+    """The options that say where pixels come from and models go, shared by ``fit`` and ``export``: as ``places``."""
+
+    @functools.wraps(command)
+    def placed(data: Path | None, noisy: Path | None, clean: Path | None, out: Path, runs: Path, **own: object) -> None:
+        from train.workshop import Places
+
+        command(places=Places(data, noisy, clean, out, runs), **own)
+
     for option in (
         click.option("--clean", type=_FOLDER, help="With --noisy: the clean versions, by the same relative path."),
         click.option("--noisy", type=_FOLDER, help="Train on real pairs: the noisy versions of the images in --clean."),
@@ -58,8 +70,8 @@ def _data_options(command):  # type: ignore[no-untyped-def]
             help="Where checkpoints and history.csv of the run are kept, in NAME/.",
         ),
     ):
-        command = option(command)
-    return command
+        placed = option(placed)
+    return placed
 
 
 @main.command()
@@ -80,11 +92,7 @@ def _data_options(command):  # type: ignore[no-untyped-def]
 )
 def fit(
     recipe: str,
-    data: Path | None,
-    noisy: Path | None,
-    clean: Path | None,
-    out: Path,
-    runs: Path,
+    places: Places,
     minutes: float | None,
     epochs: int | None,
     resume: bool,
@@ -97,9 +105,7 @@ def fit(
     if minutes is not None and epochs is not None:
         raise UsageError("--minutes and --epochs are two ways to say the same: give one of them")
     chosen = recipes.find(recipe)
-    folder = workshop.fit_and_export(
-        chosen, workshop.Places(data, noisy, clean, out, runs), minutes, epochs, resume, _command(), start, not float32
-    )
+    folder = workshop.fit_and_export(chosen, places, minutes, epochs, resume, _command(), start, not float32)
     click.echo(f"wrote {folder}")
 
 
@@ -111,20 +117,11 @@ def fit(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Export the mean of the run's weights and those of this exported U-Net: the model.keras it was started from.",
 )
-def export(
-    recipe: str,
-    data: Path | None,
-    noisy: Path | None,
-    clean: Path | None,
-    out: Path,
-    runs: Path,
-    average: Path | None,
-) -> None:
+def export(recipe: str, places: Places, average: Path | None) -> None:
     """Export the latest checkpoint of a run of RECIPE, finished or not, to OUT/NAME."""
     from train import recipes, workshop
 
     chosen = recipes.find(recipe)
-    places = workshop.Places(data, noisy, clean, out, runs)
     folder = workshop.export_checkpoint(chosen, places, average, _command() if average else "")
     click.echo(f"wrote {folder}")
 

@@ -18,9 +18,6 @@ from train.recipes import Recipe
 START_RATE = 0.5
 """Share of a schedule's rate at which a run that starts from trained weights begins."""
 
-BATCHES_A_MEGAPIXEL = 100
-"""More than have been drawn for a megapixel: a batch of a U-Net has 65,536 pixels and more."""
-
 
 def load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
     """Put the weights of the exported model ``start`` into ``model``, that of ``recipe``.
@@ -62,18 +59,13 @@ def load_start(model: keras.Model, recipe: Recipe, start: Path) -> None:
 
 
 def remember_start(progress: Progress, start: Path) -> None:
-    """Take over how the weights came to be, for the new card, where the old one lies beside them.
-
-    The run begins where the weights have not been: batches are seeded by their number, and those that the weights were
-    trained on would come again otherwise.
-    """
+    """Take over how the weights came to be, for the new card, where the old one lies beside them."""
     path = start.with_name("card.json")
     if path.is_file():
         card = json.loads(path.read_text(encoding="utf-8"))
         progress.command = card["command"]
         progress.earlier_seconds = float(card["training"].get("seconds", 0.0))
         progress.earlier_megapixels = float(card["training"].get("megapixels", 0.0))
-        progress.first_batch = int(progress.earlier_megapixels * BATCHES_A_MEGAPIXEL)
 
 
 def _grown(mine: NDArray[Any], trained: NDArray[Any], transposed: bool) -> NDArray[Any]:

@@ -70,13 +70,15 @@ def check() -> None:
         return
     if not os.environ.get("DISPLAY"):
         raise UsageError("There is no display here to open a window on. Use 'folderdenoise run FOLDER' instead.")
-    library = missing_library()
-    if library is not None:
+    if library := missing_library():
         raise UsageError(f"The window cannot be opened: {library}. {_LIBRARIES}")
 
 
 def missing_library() -> str | None:
-    """What the loader says of the first library that Qt lacks for a window on X11; None where it lacks nothing."""
+    """What the loader says of the first library that Qt lacks for a window on X11; None where it lacks nothing, as on
+    other systems than Linux, where it brings all."""
+    if not sys.platform.startswith("linux"):
+        return None
     from PySide6.QtCore import QLibraryInfo
 
     plugins = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
